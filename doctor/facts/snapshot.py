@@ -1,0 +1,319 @@
+"""The snapshot: one frozen tree with everything that rules may know about a machine.
+
+Every field has a default that means "not told", so that a snapshot of a machine where a collector failed, or
+one from an older envdoc, still loads. JSON in and out are exact: `from_json(to_json(s)) == s`.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
+
+from envdoc.doctor.errors import SnapshotError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The target Python, as it describes itself in a child with a time limit."""
+
+    path: str = ""
+    version: str = ""  # "3.11.7"
+    implementation: str = "CPython"
+    prefix: str = ""
+    base_prefix: str = ""
+    is_virtual_environment: bool = False
+    is_conda: bool = False
+    system: str = ""  # platform.system(): "Linux"
+    machine: str = ""  # "x86_64"
+    site_packages: Tuple[str, ...] = ()
+    sys_path: Tuple[str, ...] = ()
+    user_site_enabled: bool = False
+    user_site: str = ""
+    has_pip: bool = False
+    openssl_version: str = ""  # "OpenSSL 3.0.19 27 Jan 2026"
+    missing_modules: Tuple[str, ...] = ()  # standard modules that this build lacks: ssl, lzma, ctypes...
+    error: Optional[str] = None  # why it could not be asked; the rest is then empty
+
+
+@dataclass(frozen=True)
+class Package:
+    """One *.dist-info, read as text. `name` is normalised (lower case, hyphens)."""
+
+    name: str
+    version: str = ""
+    location: str = ""  # the folder that holds the dist-info
+    requires: Tuple[str, ...] = ()  # Requires-Dist lines as written
+    requires_python: str = ""
+    installer: str = ""
+    editable: bool = False
+    module_version: str = ""  # from the package's own source, for the few whose version can disagree
+    problem: str = ""  # why METADATA could not be read
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """torch read from its files: version.py is the only place that tells +cpu from +cu130."""
+
+    version: str = ""  # "2.13.0+cpu"
+    cuda: Optional[str] = None  # "13.0"; None for a build without CUDA
+    hip: Optional[str] = None
+    architectures: Tuple[str, ...] = ()  # ("sm_75", ..., "compute_90" for PTX); empty: not told
+    location: str = ""
+    problem: str = ""  # why the files could not be read
+
+
+@dataclass(frozen=True)
+class BitsandbytesLibrary:
+    """One libbitsandbytes_*.so and the architectures in its fat binary."""
+
+    file: str  # "libbitsandbytes_cuda130.so"
+    backend: str  # "cuda", "cpu", "rocm", "xpu"
+    cuda: str = ""  # "13.0"
+    size_bytes: int = 0
+    architectures: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BitsandbytesBuild:
+    """The libraries that the installed bitsandbytes ships."""
+
+    version: str = ""
+    location: str = ""
+    libraries: Tuple[BitsandbytesLibrary, ...] = ()
+
+
+@dataclass(frozen=True)
+class TransformersBuild:
+    """Soft constraints from transformers' own source, read as text."""
+
+    version: str = ""
+    dependency_table: Tuple[Tuple[str, str], ...] = ()  # (("peft", "peft>=0.20.0"), ...)
+    torch_minimum: str = ""  # the version below which it disables torch without an exception
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The NVIDIA driver by every way that can tell, each as it answered."""
+
+    version: str = ""  # "580.159.03"; empty: not found
+    source: str = ""  # "/sys/module/nvidia/version", "nvml", ...
+    cuda: str = ""  # the newest CUDA it serves, "13.0", from cuDriverGetVersion
+    libcuda: str = ""  # path or soname that loaded; empty: none
+    libcuda_error: str = ""
+    cuda_init_code: Optional[int] = None  # result of cuInit: 0, 100 no device, 803, 804, 999
+    nvml_error: str = ""
+    nvml_version: str = ""  # driver version according to NVML
+    kernel_module_version: str = ""  # according to /sys or /proc
+    nvidia_smi: str = ""  # path
+    is_open_kernel_module: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as NVML (or, failing that, nvidia-smi) tells it. UUIDs are never kept."""
+
+    index: int
+    name: str = ""
+    capability: str = ""  # "9.0"
+    memory_bytes: int = 0
+    memory_used_bytes: Optional[int] = None
+    mig_enabled: Optional[bool] = None
+    ecc_enabled: Optional[bool] = None
+    ecc_uncorrected: Optional[int] = None
+    pci_address: str = ""
+    compute_mode: str = ""  # "default", "prohibited", "exclusive_process"
+
+
+@dataclass(frozen=True)
+class PciDevice:
+    """An NVIDIA display device on the PCI bus, driver or not (vendor 0x10de, class 0x03)."""
+
+    address: str
+    device_id: str = ""
+    kernel_driver: str = ""  # "nvidia", "nouveau", "vfio-pci" or "" for none
+
+
+@dataclass(frozen=True)
+class DeviceNode:
+    """A /dev/nvidia* node and whether this user may open it."""
+
+    path: str
+    readable: bool = True
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """The CUDA toolkit (nvcc) that compilations would use, if any."""
+
+    nvcc: str = ""
+    version: str = ""  # "12.4"
+    cuda_home: str = ""  # value of CUDA_HOME or CUDA_PATH
+    cuda_home_exists: Optional[bool] = None
+    host_compiler: str = ""  # path of cc or gcc
+    host_compiler_version: str = ""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder that a training run writes to."""
+
+    purpose: str  # "home", "cache", "tmp", "work", "envdoc", "shm"
+    path: str = ""
+    exists: bool = False
+    writable: Optional[bool] = None
+    total_bytes: int = 0
+    free_bytes: int = 0
+    free_inodes: Optional[int] = None
+    file_system: str = ""
+    noexec: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One Jupyter kernel spec."""
+
+    name: str
+    interpreter: str = ""  # argv[0]
+
+
+@dataclass(frozen=True)
+class Jupyter:
+    """Whether Jupyter is in the target, which kernels are registered, and whether we run inside one."""
+
+    version: str = ""
+    inside: bool = False
+    kernels: Tuple[Kernel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Host:
+    """The operating system and what it grants to this process."""
+
+    distribution: str = ""  # "Debian GNU/Linux 12 (bookworm)"
+    kernel: str = ""
+    glibc: str = ""  # "2.36"
+    container: str = ""  # "docker", "podman", "kubernetes", "lxc" or "" for none seen
+    is_wsl: bool = False
+    cpu_count: int = 0
+    memory_bytes: int = 0
+    memory_limit_bytes: Optional[int] = None  # cgroup limit where one is set
+    address_space_limit_bytes: Optional[int] = None  # RLIMIT_AS where one is set
+    open_files_limit: Optional[int] = None
+    locale_encoding: str = ""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe saw when it ran in the target, or how it ended."""
+
+    name: str
+    status: str  # "ran", "skipped", "crashed", "timeout", "signal"
+    data: Dict[str, Any] = field(default_factory=dict)  # the JSON on its last line
+    error: str = ""  # one line: an exception, a signal's name, the reason for skipping
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CollectorError:
+    """A collector that failed; the rest of the snapshot stands."""
+
+    collector: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that was found out about one machine and one interpreter at one time."""
+
+    schema_version: int = SCHEMA_VERSION
+    envdoc_version: str = ""
+    taken_at: str = ""  # ISO 8601, UTC
+    target_reason: str = ""
+    interpreter: Interpreter = field(default_factory=Interpreter)
+    packages: Tuple[Package, ...] = ()
+    torch: Optional[TorchBuild] = None
+    bitsandbytes: Optional[BitsandbytesBuild] = None
+    transformers: Optional[TransformersBuild] = None
+    driver: Driver = field(default_factory=Driver)
+    gpus: Tuple[Gpu, ...] = ()
+    pci_devices: Tuple[PciDevice, ...] = ()
+    device_nodes: Tuple[DeviceNode, ...] = ()
+    toolkit: Toolkit = field(default_factory=Toolkit)
+    variables: Dict[str, str] = field(default_factory=dict)
+    storage: Tuple[Storage, ...] = ()
+    host: Host = field(default_factory=Host)
+    jupyter: Jupyter = field(default_factory=Jupyter)
+    probes: Tuple[ProbeResult, ...] = ()
+    errors: Tuple[CollectorError, ...] = ()
+
+    def package(self, name: str) -> Optional[Package]:
+        """The first installed distribution of that normalised name on the search path, or None."""
+        return next((package for package in self.packages if package.name == name), None)
+
+    def probe(self, name: str) -> Optional[ProbeResult]:
+        """The result of the probe of that name, or None where it was not run."""
+        return next((probe for probe in self.probes if probe.name == name), None)
+
+    def storage_for(self, purpose: str) -> Optional[Storage]:
+        """The folder of that purpose, or None where it was not looked at."""
+        return next((place for place in self.storage if place.purpose == purpose), None)
+
+    def to_json(self) -> str:
+        """The snapshot as indented JSON with a closing newline."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Snapshot:
+    """The snapshot that `to_json` wrote.
+
+    Unknown keys are passed over (a newer envdoc of the same schema may add some). Raises SnapshotError where the
+    text is no JSON, is no snapshot, has a field of the wrong type, or a newer schema than this envdoc reads.
+    """
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise SnapshotError(f"The snapshot is not JSON: {error}.", "Make one with `envdoc facts -o FILE`.") from error
+    if not isinstance(raw, dict) or "schema_version" not in raw:
+        raise SnapshotError("The file is JSON but no envdoc snapshot.", "Make one with `envdoc facts -o FILE`.")
+    version = raw["schema_version"]
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise SnapshotError(
+            f"The snapshot has schema_version {version}; this envdoc reads up to {SCHEMA_VERSION}.",
+            "Read it with the envdoc that wrote it, or a newer one.",
+        )
+    return _build(Snapshot, raw, "snapshot")
+
+
+T = TypeVar("T")
+
+
+def _build(cls: Type[T], raw: Any, where: str) -> T:
+    if not isinstance(raw, dict):
+        raise SnapshotError(f"In the snapshot `{where}` must be an object, and is {type(raw).__name__}.")
+    hints = get_type_hints(cls)
+    known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = {name: _value(hints[name], raw[name], f"{where}.{name}") for name in raw if name in known}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise SnapshotError(f"In the snapshot `{where}` lacks a field: {error}.") from error
+
+
+def _value(hint: Any, raw: Any, where: str) -> Any:
+    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
+    if origin is Union:  # Optional[X]
+        return None if raw is None else _value(arguments[0], raw, where)
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, raw, where)  # type: ignore[arg-type]
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise SnapshotError(f"In the snapshot `{where}` must be a list, and is {type(raw).__name__}.")
+        kinds = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else list(arguments)
+        return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, raw)))
+    expected = {dict: dict, float: (int, float)}.get(origin or hint, hint)
+    if hint is not Any and not isinstance(raw, expected):
+        raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
+    return raw

@@ -1,0 +1,49 @@
+"""The words of every rule, one TOML file a language: `en.toml`, a table a code."""
+
+import sys
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, Tuple
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Message:
+    """The words of one rule. `title` and `detail` are templates; `title` stays under 80 characters when filled."""
+
+    code: str
+    name: str  # slug: "driver-missing"
+    severity: str  # "error", "warning" or "info"
+    kind: str  # "host", "library", "data" or "script"
+    summary: str  # what the rule looks at, in one line
+    title: str
+    detail: str
+    passed: str = ""  # what to say when it is well; `summary` where empty
+    remedy: Tuple[str, ...] = ()  # commands that can be pasted
+    safe: bool = False  # envdoc may run the commands itself
+    needs_new_environment: bool = False  # `envdoc fix --apply` mends it
+    why: str = ""  # the page: what goes wrong if nothing is done, and why
+    example: str = ""  # the page: the error as a program prints it
+    links: Tuple[str, ...] = ()  # upstream threads as `owner/repo#123`, or names of documents
+    source: str = ""  # where the bounds come from, with the date
+
+
+@lru_cache(maxsize=None)
+def messages(language: str = "en") -> Dict[str, Message]:
+    """Every message of that language by code. Raises FileNotFoundError where there is no such file."""
+    with (Path(__file__).parent / f"{language}.toml").open("rb") as file:
+        tables = tomllib.load(file)
+    known = {item.name for item in fields(Message)}
+    loaded = {}
+    for code, table in tables.items():
+        unknown = set(table) - known
+        if unknown:
+            raise ValueError(f"{language}.toml: {code} has unknown keys {sorted(unknown)}.")
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        loaded[code] = Message(code=code, **values)
+    return loaded

@@ -1,0 +1,127 @@
+"""How a rule is written, found and run.
+
+A rule is a pure function of a snapshot. It returns the problems it sees (none: the check passed) or raises Skip
+where the snapshot does not tell enough. Its words live in `messages/en.toml` under its code, with placeholders
+that each problem fills: a second language is a second file.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from envdoc.doctor.facts.snapshot import Snapshot
+from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status
+from envdoc.doctor.rules.messages import Message, messages
+
+
+class Skip(Exception):
+    """Raised by a rule that cannot judge this snapshot; its text says why ("no GPU was found")."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that a rule found wrong.
+
+    `values` fill the placeholders of the rule's message; `severity`, `commands` and `safe` replace the message's
+    own where this problem needs others.
+    """
+
+    values: Mapping[str, object] = field(default_factory=dict)
+    evidence: Tuple[str, ...] = ()
+    affects: Tuple[str, ...] = ()
+    severity: Optional[Severity] = None
+    commands: Optional[Tuple[str, ...]] = None
+
+
+RuleFunction = Callable[[Snapshot], Iterable[Problem]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: its code, its function and the words of its message."""
+
+    code: str
+    function: RuleFunction
+    message: Message
+
+    def run(self, snapshot: Snapshot) -> List[Check]:
+        """Judge the snapshot: a failed check a problem, or one check that passed, was skipped or crashed."""
+        started = time.perf_counter()
+        try:
+            problems = list(self.function(snapshot))
+            seconds = time.perf_counter() - started
+            checks = [self._failed(problem, seconds) for problem in problems]
+            return checks or [self._check(Status.OK, self.message.passed or self.message.summary, seconds)]
+        except Skip as reason:
+            return [self._check(Status.SKIPPED, self.message.summary, time.perf_counter() - started, str(reason))]
+        except Exception as error:  # a crashed check is a result with a code, and never ends the run
+            detail = f"The rule itself failed: {type(error).__name__}: {error}. Please report this."
+            return [self._check(Status.CRASHED, self.message.summary, time.perf_counter() - started, detail)]
+
+    def _failed(self, problem: Problem, seconds: float) -> Check:
+        message = self.message
+        commands = message.remedy if problem.commands is None else problem.commands
+        return Check(
+            code=self.code,
+            name=message.name,
+            status=Status.FAIL,
+            severity=problem.severity or Severity(message.severity),
+            kind=Kind(message.kind),
+            title=message.title.format(**problem.values),
+            detail=message.detail.format(**problem.values),
+            evidence=problem.evidence,
+            affects=problem.affects,
+            fix=Fix(message.safe, tuple(command.format(**problem.values) for command in commands)),
+            links=message.links,
+            seconds=seconds,
+            needs_new_environment=message.needs_new_environment,
+        )
+
+    def _check(self, status: Status, title: str, seconds: float, detail: str = "") -> Check:
+        return Check(
+            code=self.code,
+            name=self.message.name,
+            status=status,
+            severity=Severity(self.message.severity),
+            kind=Kind(self.message.kind),
+            title=title,
+            detail=detail,
+            seconds=seconds,
+        )
+
+
+_FUNCTIONS: Dict[str, RuleFunction] = {}
+
+
+def rule(code: str) -> Callable[[RuleFunction], RuleFunction]:
+    """Register a function under its code. A code is never used for anything else again."""
+
+    def register(function: RuleFunction) -> RuleFunction:
+        if code in _FUNCTIONS:
+            raise ValueError(f"Two rules claim the code {code}.")
+        _FUNCTIONS[code] = function
+        return function
+
+    return register
+
+
+def all_rules() -> Tuple[Rule, ...]:
+    """Every rule, sorted by code."""
+    from envdoc.doctor.rules import families  # imports each family, whose decorators register
+
+    assert families
+    words = messages()
+    return tuple(Rule(code, function, words[code]) for code, function in sorted(_FUNCTIONS.items()))
+
+
+def selected(
+    rules: Sequence[Rule], select: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> Tuple[Rule, ...]:
+    """The rules whose code starts with a prefix of `select` (all where it is empty) and none of `ignore`."""
+    chosen = [r for r in rules if not select or r.code.startswith(tuple(select))]
+    return tuple(r for r in chosen if not ignore or not r.code.startswith(tuple(ignore)))
+
+
+def judge(snapshot: Snapshot, rules: Optional[Sequence[Rule]] = None) -> Tuple[Check, ...]:
+    """Every check over the snapshot, in the order of the rules."""
+    return tuple(check for r in (all_rules() if rules is None else rules) for check in r.run(snapshot))
