@@ -1,8 +1,8 @@
 """How a rule is written, found and run.
 
 A rule is a pure function of a snapshot. It returns the problems it sees (none: the check passed) or raises Skip
-where the snapshot does not tell enough. Its words live in `messages/en.toml` under its code, with placeholders
-that each problem fills: a second language is a second file.
+where the snapshot does not tell enough. Its words live in `messages/en/FAMILY.toml` under its code, with
+placeholders that each problem fills: a second language is a second folder.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The words of every rule, one TOML file a language: `en.toml`, a table a code."""
+"""The words of every rule as data: `en/FAMILY.toml`, a table a code. A second language is a second folder."""
 
 import sys
 from dataclasses import dataclass, fields
@@ -35,15 +35,16 @@ class Message:
 
 @lru_cache(maxsize=None)
 def messages(language: str = "en") -> Dict[str, Message]:
-    """Every message of that language by code. Raises FileNotFoundError where there is no such file."""
-    with (Path(__file__).parent / f"{language}.toml").open("rb") as file:
-        tables = tomllib.load(file)
+    """Every message of that language by code. Raises ValueError where a table is no message or is there twice."""
     known = {item.name for item in fields(Message)}
-    loaded = {}
-    for code, table in tables.items():
-        unknown = set(table) - known
-        if unknown:
-            raise ValueError(f"{language}.toml: {code} has unknown keys {sorted(unknown)}.")
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-        loaded[code] = Message(code=code, **values)
+    loaded: Dict[str, Message] = {}
+    for path in sorted((Path(__file__).parent / language).glob("*.toml")):
+        with path.open("rb") as file:
+            tables = tomllib.load(file)
+        for code, table in tables.items():
+            unknown = set(table) - known
+            if unknown or code in loaded:
+                raise ValueError(f"{path.name}: {code} is there twice, or has unknown keys {sorted(unknown)}.")
+            values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+            loaded[code] = Message(code=code, **values)
     return loaded

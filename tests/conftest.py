@@ -1,0 +1,20 @@
+"""Fixtures that many tests share: real interpreters and a real training environment, never mocks of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory, monkeypatch):
+    """Every test has an envdoc folder of its own and none of the caller's environment variables for envdoc."""
+    for name in ("ENVDOC_ROOT", "ENVDOC_NVML_LIB", "ENVDOC_LIBCUDA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ENVDOC_HOME", str(tmp_path_factory.mktemp("envdoc-home")))
+
+
+@pytest.fixture(scope="session")
+def patient() -> Path:
+    """The interpreter of a real training environment (CPU torch, transformers, peft, bitsandbytes)."""
+    return Path(os.environ["ENVDOC_TEST_PATIENT"])
