@@ -1,0 +1,51 @@
+"""One self-contained HTML page: no script, no font, no request."""
+
+from html import escape
+
+from envdoc.doctor.finding import Check
+from envdoc.doctor.report.model import Report, plural
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328 }
+h1 { font-size: 1.4rem } h2 { font-size: 1.05rem; margin: 0 0 .3rem }
+article { border-left: .3rem solid; padding: .2rem 1rem; margin: 1.2rem 0 }
+.error { border-color: #cf222e } .warning { border-color: #bf8700 } .info { border-color: #0969da }
+code, pre { font: .9rem ui-monospace, monospace; background: #f2f3f5; padding: .1rem .3rem; overflow-x: auto }
+pre { padding: .6rem } td { padding: .1rem .8rem .1rem 0; vertical-align: top } .dim { color: #59636e }
+"""
+
+
+def render(report: Report) -> str:
+    """The page as text. Everything that came from the machine is escaped."""
+    counts = report.summary()
+    title = (
+        f"{plural(int(counts['errors']), 'error')}, {plural(int(counts['warnings']), 'warning')}, "
+        f"{plural(int(counts['infos']), 'note')}"
+        if report.failures
+        else "No problem found"
+    )
+    rows = "\n".join(
+        f"<tr><td><code>{escape(check.code)}</code></td><td>{check.status.value}</td>"
+        f"<td>{escape(check.title)} <span class=dim>{escape(check.detail)}</span></td></tr>"
+        for check in report.checks
+        if not check.failed
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>envdoc: {escape(title)}</title><style>{STYLE}</style></head>
+<body><h1>{escape(title)}</h1>
+<p><code>{escape(report.target.path)}</code> (Python {escape(report.python_version or "unknown")}),
+{escape(report.target.reason)}. envdoc {escape(report.envdoc_version)}, rules {escape(report.rules_version)},
+{report.seconds:.2f} s.</p>
+{"".join(_finding(check) for check in report.failures)}
+<details><summary>{plural(len(report.checks) - len(report.failures), "other check")}</summary>
+<table>{rows}</table></details></body></html>
+"""
+
+
+def _finding(check: Check) -> str:
+    evidence = "".join(f"<li>{escape(line)}</li>" for line in check.evidence)
+    commands = f"<pre>{escape(chr(10).join(check.fix.commands))}</pre>" if check.fix.commands else ""
+    return (
+        f'<article class="{check.severity.value}"><h2><code>{escape(check.code)}</code> {escape(check.title)}</h2>'
+        f"<p>{escape(check.detail)}</p>{f'<ul>{evidence}</ul>' if evidence else ''}{commands}</article>\n"
+    )

@@ -1,0 +1,82 @@
+"""What every format is given: the checks of one run, sorted worst first, and how they add up."""
+
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+from envdoc.doctor.finding import Check, Severity, Status, Target
+
+GROUPS: Dict[str, str] = {
+    "DRV": "driver",
+    "GPU": "GPU",
+    "TOR": "torch",
+    "BNB": "bitsandbytes",
+    "PKG": "packages",
+    "TRF": "transformers",
+    "TOK": "tokenizer",
+    "PFT": "peft",
+    "SYS": "system",
+    "NET": "network",
+    "CFG": "configuration",
+}
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run of `envdoc check`: which interpreter, every check, and how long it took."""
+
+    envdoc_version: str
+    rules_version: str
+    target: Target
+    python_version: str
+    checks: Tuple[Check, ...]
+    seconds: float
+    verbose: bool = False
+    timings: bool = False
+
+    @property
+    def failures(self) -> Tuple[Check, ...]:
+        """The failed checks, worst first, then by code."""
+        failed = [check for check in self.checks if check.failed]
+        return tuple(sorted(failed, key=lambda check: (check.severity.rank, check.code)))
+
+    def of_status(self, status: Status) -> Tuple[Check, ...]:
+        """The checks that ended so, by code."""
+        return tuple(check for check in self.checks if check.status is status)
+
+    def count(self, severity: Severity) -> int:
+        """How many checks failed at exactly that severity."""
+        return sum(check.severity is severity for check in self.failures)
+
+    def summary(self) -> Dict[str, float]:
+        """The counts of the JSON report's `summary`."""
+        return {
+            "errors": self.count(Severity.ERROR),
+            "warnings": self.count(Severity.WARNING),
+            "infos": self.count(Severity.INFO),
+            "ok": len(self.of_status(Status.OK)),
+            "skipped": len(self.of_status(Status.SKIPPED)),
+            "crashed": len(self.of_status(Status.CRASHED)),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def exit_code(self, fail_on: str) -> int:
+        """0 clean, 1 findings at or above `fail_on`, 2 where a check itself crashed and nothing else is wrong.
+
+        `fail_on` is "error", "warning" or "never".
+        """
+        threshold = {"error": 0, "warning": 1, "never": -1}[fail_on]
+        if any(check.severity.rank <= threshold for check in self.failures):
+            return 1
+        return 2 if self.of_status(Status.CRASHED) and fail_on != "never" else 0
+
+
+def group(code: str) -> str:
+    """The group that a code belongs to: "TOR003" is in "torch"."""
+    return GROUPS.get(code[:3], "other")
+
+
+def plural(count: int, word: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

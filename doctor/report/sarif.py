@@ -1,0 +1,54 @@
+"""SARIF 2.1.0, for code-scanning dashboards."""
+
+import json
+from typing import Any, Dict
+
+from envdoc.doctor.finding import Check, Severity
+from envdoc.doctor.report.model import Report
+
+LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def render(report: Report) -> str:
+    """One SARIF log with one run; results are the failed checks, rules are all that were run."""
+    rules = {check.code: _rule(check) for check in report.checks}
+    index = {code: position for position, code in enumerate(rules)}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "envdoc",
+                        "semanticVersion": report.envdoc_version,
+                        "rules": list(rules.values()),
+                    }
+                },
+                "results": [_result(check, report, index[check.code]) for check in report.failures],
+            }
+        ],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _rule(check: Check) -> Dict[str, Any]:
+    return {
+        "id": check.code,
+        "name": check.name,
+        "defaultConfiguration": {"level": LEVELS[check.severity]},
+        "properties": {"kind": check.kind.value},
+    }
+
+
+def _result(check: Check, report: Report, rule_index: int) -> Dict[str, Any]:
+    lines = [check.title + ".", check.detail, *check.fix.commands]
+    return {
+        "ruleId": check.code,
+        "ruleIndex": rule_index,
+        "level": LEVELS[check.severity],
+        "message": {"text": "\n".join(line for line in lines if line)},
+        # An environment has no source line: the interpreter that was examined is the artefact.
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": report.target.path.lstrip("/")}}}],
+        "partialFingerprints": {"envdoc/v1": f"{check.code}:{','.join(check.affects)}"},
+    }
