@@ -28,7 +28,7 @@ class Completed:
         try:
             return signal.Signals(-self.returncode).name
         except ValueError:
-            return "signal %d" % -self.returncode
+            return f"signal {-self.returncode}"
 
     @property
     def ok(self) -> bool:

@@ -1,10 +1,10 @@
 """envdoc's own folder: the only place that it writes to without being told a path.
 
-    ~/.envdoc (or ENVDOC_HOME)
-    ├── current -> envs/0002-cpu-py311-...   the generation that is switched to
-    ├── envs/NNNN-PROFILE-LOCKHASH12/        one generation each: a virtual environment and its receipt
-    ├── journal.jsonl                        what was built, switched to, rolled back and removed, and when
-    └── lock                                 held while a generation is built or switched to
+~/.envdoc (or ENVDOC_HOME)
+├── current -> envs/0002-cpu-py311-...   the generation that is switched to
+├── envs/NNNN-PROFILE-LOCKHASH12/        one generation each: a virtual environment and its receipt
+├── journal.jsonl                        what was built, switched to, rolled back and removed, and when
+└── lock                                 held while a generation is built or switched to
 """
 
 import os

@@ -275,9 +275,13 @@ def from_json(text: str) -> Snapshot:
     try:
         raw = json.loads(text)
     except ValueError as error:
-        raise SnapshotError(f"The snapshot is not JSON: {error}.", "Make one with `envdoc facts -o FILE`.") from error
+        raise SnapshotError(
+            f"The snapshot is not JSON: {error}.", "Make one with `envdoc facts -o FILE`."
+        ) from error
     if not isinstance(raw, dict) or "schema_version" not in raw:
-        raise SnapshotError("The file is JSON but no envdoc snapshot.", "Make one with `envdoc facts -o FILE`.")
+        raise SnapshotError(
+            "The file is JSON but no envdoc snapshot.", "Make one with `envdoc facts -o FILE`."
+        )
     version = raw["schema_version"]
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise SnapshotError(
@@ -303,7 +307,8 @@ def _build(cls: Type[T], raw: Any, where: str) -> T:
 
 
 def _value(hint: Any, raw: Any, where: str) -> Any:
-    origin, arguments = getattr(hint, "__origin__", None), getattr(hint, "__args__", ())
+    origin: Any = getattr(hint, "__origin__", None)
+    arguments: Tuple[Any, ...] = getattr(hint, "__args__", ())
     if origin is Union:  # Optional[X]
         return None if raw is None else _value(arguments[0], raw, where)
     if dataclasses.is_dataclass(hint):
@@ -313,7 +318,7 @@ def _value(hint: Any, raw: Any, where: str) -> Any:
             raise SnapshotError(f"In the snapshot `{where}` must be a list, and is {type(raw).__name__}.")
         kinds = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else list(arguments)
         return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, raw)))
-    expected = {dict: dict, float: (int, float)}.get(origin or hint, hint)
+    expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
     if hint is not Any and not isinstance(raw, expected):
         raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
     return raw

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Any, Dict, Tuple
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,7 +44,11 @@ def messages(language: str = "en") -> Dict[str, Message]:
         for code, table in tables.items():
             unknown = set(table) - known
             if unknown or code in loaded:
-                raise ValueError(f"{path.name}: {code} is there twice, or has unknown keys {sorted(unknown)}.")
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+                raise ValueError(
+                    f"{path.name}: {code} is there twice, or has unknown keys {sorted(unknown)}."
+                )
+            values: Dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+            }
             loaded[code] = Message(code=code, **values)
     return loaded

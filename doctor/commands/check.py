@@ -1,0 +1,187 @@
+"""Commands that look: check, facts, diff, rules, explain, why, report."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import List, Optional
+
+import typer
+
+from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.finding import Target
+from envdoc.doctor.home import home
+from envdoc.doctor.report import FORMATS, renderer
+from envdoc.doctor.target import choose_target
+
+PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
+FACTS = typer.Option(None, "--facts", metavar="FILE", help="Judge a snapshot instead of this machine.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the application."""
+    app.command()(check)
+    app.command()(facts)
+    app.command()(diff)
+    app.command()(rules)
+    app.command()(explain)
+    app.command()(why)
+    app.command()(report)
+
+
+def announce(line: str) -> None:
+    """A line of progress, on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def check(
+    python: Optional[str] = PYTHON,
+    quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
+    facts: Optional[Path] = FACTS,
+    format: str = typer.Option("text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."),
+    select: List[str] = typer.Option([], "--select", metavar="PREFIX", help="Only codes that start so."),
+    ignore: List[str] = typer.Option([], "--ignore", metavar="PREFIX", help="No codes that start so."),
+    fail_on: str = typer.Option("error", "--fail-on", metavar="LEVEL", help="error, warning or never."),
+    verbose: bool = typer.Option(False, "-v", "--verbose", help="Passing and skipped checks as well."),
+    timings: bool = typer.Option(False, "--timings", help="The ten slowest checks."),
+    no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths as they are."),
+) -> None:
+    """Say what is wrong on this machine, why, and what to do."""
+    from envdoc.doctor.examine import examine, load_snapshot, look
+
+    started = time.perf_counter()
+    _one_of("--format", format, list(FORMATS))
+    _one_of("--fail-on", fail_on, ["error", "warning", "never"])
+    _known_prefixes([*select, *ignore])
+    if facts is not None:
+        snapshot = load_snapshot(facts)
+        target = Target(snapshot.interpreter.path, f"as recorded in {facts}")
+    else:
+        target = choose_target(python, os.environ, home())
+        on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
+        snapshot = look(target, quick, on_probe)
+    result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings)
+    _write(renderer(format)(result))
+    raise typer.Exit(result.exit_code(fail_on))
+
+
+def facts(
+    python: Optional[str] = PYTHON,
+    output: Optional[Path] = typer.Option(None, "-o", "--output", metavar="FILE", help="Write it there."),
+    probes: bool = typer.Option(False, "--probes", help="Run the probes too, and keep what they saw."),
+    no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths as they are."),
+) -> None:
+    """Print the snapshot of this machine as JSON; `check --facts` judges it anywhere."""
+    from envdoc.doctor.examine import look
+    from envdoc.doctor.facts.snapshot import from_json
+    from envdoc.doctor.redact import redact_value
+
+    snapshot = look(choose_target(python, os.environ, home()), quick=not probes)
+    text = snapshot.to_json()
+    if not no_redact:
+        text = from_json(json.dumps(redact_value(json.loads(text)))).to_json()
+    if output is None:
+        _write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EnvdocError(f"The snapshot could not be written to `{output}`: {error}.") from error
+    announce(f"Wrote {output}.")
+
+
+def diff(old: Path, new: Path) -> None:
+    """Say how two snapshots differ: this machine and the one where it worked."""
+    from envdoc.doctor.examine import load_snapshot
+    from envdoc.doctor.facts.compare import differences
+
+    lines = differences(load_snapshot(old), load_snapshot(new))
+    _write("".join(f"{line}\n" for line in lines) or "The two snapshots say the same.\n")
+    raise typer.Exit(1 if lines else 0)
+
+
+def rules(
+    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
+) -> None:
+    """List every rule."""
+    from envdoc.doctor.rules.registry import all_rules
+
+    _one_of("--format", format, ["text", "json"])
+    every = [rule.message for rule in all_rules()]
+    if format == "json":
+        keys = ("code", "name", "severity", "kind", "summary", "needs_new_environment", "safe")
+        _write(json.dumps([{key: getattr(message, key) for key in keys} for message in every], indent=2) + "\n")
+        return
+    _write("".join(f"{message.code}  {message.severity:7}  {message.summary}\n" for message in every))
+
+
+def explain(code: str) -> None:
+    """Print the page of one rule: what it looks at, why it matters, what to do."""
+    from envdoc.doctor.rules.page import page
+    from envdoc.doctor.rules.registry import all_rules
+
+    codes = [rule.code for rule in all_rules()]
+    if code.upper() not in codes:
+        raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
+    _write(page(code.upper()))
+
+
+def why(
+    log: str = typer.Argument("-", metavar="[LOG|-]", help="A file with a log or traceback; - reads standard input."),
+    facts: Optional[Path] = FACTS,
+    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
+) -> None:
+    """Name the causes of an error, best first, from its log."""
+    from envdoc.doctor.redact import redact, redact_value
+    from envdoc.doctor.why import document, why_text
+
+    _one_of("--format", format, ["text", "json"])
+    told = None
+    if facts is not None:
+        try:
+            told = json.loads(facts.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise EnvdocError(f"The facts in `{facts}` cannot be read: {error}.") from error
+    found = document(_log_text(log), told)
+    _write(json.dumps(redact_value(found), indent=2, ensure_ascii=False) + "\n" if format == "json" else redact(why_text(found)))
+
+
+def report(python: Optional[str] = PYTHON) -> None:
+    """Print a redacted block to paste into an issue."""
+    from envdoc.doctor.examine import examine, look
+
+    started = time.perf_counter()
+    target = choose_target(python, os.environ, home())
+    result = examine(look(target), target, started)
+    _write(renderer("markdown")(result))
+
+
+def _log_text(log: str) -> str:
+    if log == "-":
+        if sys.stdin.isatty():
+            announce("Paste the log, then press Ctrl-D.")
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    try:
+        return Path(log).read_bytes().decode("utf-8", "replace")
+    except OSError as error:
+        raise EnvdocError(f"The log `{log}` cannot be read: {error}.", "Or pipe it in: `... | envdoc why`.") from error
+
+
+def _write(text: str) -> None:
+    """One document on standard output, whatever its encoding can carry."""
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def _one_of(option: str, value: str, allowed: List[str]) -> None:
+    if value not in allowed:
+        raise EnvdocError(f"`{option} {value}` is none of {', '.join(allowed)}.")
+
+
+def _known_prefixes(prefixes: List[str]) -> None:
+    from envdoc.doctor.rules.registry import all_rules
+
+    for prefix in prefixes:
+        if not any(rule.code.startswith(prefix) for rule in all_rules()):
+            raise EnvdocError(f"No rule has a code that starts with `{prefix}`.", "`envdoc rules` lists them all.")

@@ -1,0 +1,54 @@
+"""Commands that enter the current generation: run and shell."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Dict, List
+
+import typer
+
+from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.home import current_python, home
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the application."""
+    app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(run)
+    app.command()(shell)
+
+
+def run(command: List[str] = typer.Argument(..., metavar="-- CMD [ARG ...]")) -> None:
+    """Run a command in the current generation: `envdoc run -- python train.py`."""
+    _enter(command)
+
+
+def shell() -> None:
+    """Open your shell in the current generation; `exit` leaves it."""
+    _enter([os.environ.get("SHELL") or "/bin/sh"])
+
+
+def _enter(command: List[str]) -> None:
+    environment = activated(dict(os.environ), home())
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise EnvdocError(
+            f"There is no command `{command[0]}` in the current generation or on PATH.",
+            "Python itself is `envdoc run -- python`.",
+        )
+    os.execve(program, command, environment)
+
+
+def activated(environ: Dict[str, str], folder: Path) -> Dict[str, str]:
+    """The variables that activating the current generation would set.
+
+    The generation's own path is used and not the `current` link, so that a later switch does not change a running
+    process. Raises EnvdocError where nothing has been switched to.
+    """
+    python = current_python(folder)
+    if python is None:
+        raise EnvdocError("There is no current generation yet.", "Build one with `envdoc fix --apply`.")
+    prefix = (folder / "current").resolve()
+    changed = {name: value for name, value in environ.items() if name != "PYTHONHOME"}
+    changed["VIRTUAL_ENV"] = str(prefix)
+    changed["PATH"] = f"{prefix / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    return changed

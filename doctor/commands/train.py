@@ -1,0 +1,125 @@
+"""Commands that hand off to the pipeline in the target environment: train and verify."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import List, Optional
+
+import typer
+
+from envdoc.doctor.commands.check import PYTHON, announce
+from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.finding import Check, Severity, Target
+from envdoc.doctor.home import home
+from envdoc.doctor.target import choose_target
+
+NEEDED = ("torch", "transformers", "peft")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the application."""
+    app.command()(train)
+    app.command()(verify)
+
+
+def train(
+    run: Optional[List[str]] = typer.Argument(
+        None, metavar="[RUN.yaml] [key=value ...]", help="A run file, and keys that replace its values."
+    ),
+    python: Optional[str] = PYTHON,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Build everything, say what would run, train nothing."),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the newest whole checkpoint."),
+    skip_checks: bool = typer.Option(False, "--skip-checks", help="Train although `check` finds errors."),
+) -> None:
+    """Train a LoRA adapter and prove that it is real. Alone: ./envdoc.yaml, or else a built-in example."""
+    config, overrides = _run_file(run or [])
+    target = choose_target(python, os.environ, home())
+    told = _preflight(target, skip_checks)
+    arguments = ["train"]
+    arguments += ["--config", config] if config else []
+    arguments += ["--dry-run"] if dry_run else []
+    arguments += ["--resume"] if resume else []
+    from envdoc.doctor.handoff import launch
+
+    raise typer.Exit(launch(target.path, arguments + overrides, told))
+
+
+def verify(
+    adapter: Path = typer.Argument(..., metavar="ADAPTER", help="The folder of an adapter."),
+    python: Optional[str] = PYTHON,
+    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
+) -> None:
+    """Say whether an adapter is real: its tensors, its hash, and what it does to its base model."""
+    from envdoc.doctor.handoff import launch
+
+    if format not in ("text", "json"):
+        raise EnvdocError(f"`--format {format}` is none of text, json.")
+    if not adapter.is_dir():
+        raise EnvdocError(f"There is no adapter folder at `{adapter}`.", "`envdoc train` prints where it saves one.")
+    target = choose_target(python, os.environ, home())
+    _require_libraries(target)
+    raise typer.Exit(launch(target.path, ["verify", str(adapter), "--format", format]))
+
+
+def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
+    """The run file (the one word without `=`) and the overrides. Raises EnvdocError on two files or none there."""
+    files = [word for word in words if "=" not in word]
+    overrides = [word for word in words if "=" in word]
+    if len(files) > 1:
+        raise EnvdocError(
+            f"Two run files were given: `{files[0]}` and `{files[1]}`.",
+            "Give one; single values are replaced by `key=value`.",
+        )
+    if files and not Path(files[0]).is_file():
+        raise EnvdocError(
+            f"There is no run file `{files[0]}`.",
+            "`envdoc train` alone uses ./envdoc.yaml, or else a built-in example.",
+        )
+    return (files[0] if files else None), overrides
+
+
+def _preflight(target: Target, skip_checks: bool) -> "dict[str, object]":
+    """Judge the target by its files before anything is loaded; stop at an error. Returns the run's context."""
+    from envdoc.doctor.examine import examine, look
+    from envdoc.doctor.handoff import context
+
+    started = time.perf_counter()
+    snapshot = look(target, quick=True)
+    result = examine(snapshot, target, started)
+    _require_libraries(target, [package.name for package in snapshot.packages])
+    errors = [check for check in result.failures if check.severity is Severity.ERROR]
+    announce(
+        f"Training with {result.target.path} (Python {result.python_version}), {result.target.reason}; "
+        f"{len(result.checks)} checks in {result.seconds:.2f} s."
+    )
+    for check in errors:
+        _tell(check)
+    if errors and not skip_checks:
+        announce("error: Nothing was started, since training would fail or be wrong.")
+        announce("hint: Mend it with `envdoc fix --apply`, or go on with `--skip-checks`.")
+        raise typer.Exit(1)
+    return context(snapshot)
+
+
+def _tell(check: Check) -> None:
+    announce(f"error: {check.code} {check.title}")
+    for command in check.fix.commands:
+        announce(f"       -> {command}")
+
+
+def _require_libraries(target: Target, names: Optional[List[str]] = None) -> None:
+    if names is None:
+        from envdoc.doctor.facts.collect import collect
+
+        snapshot = collect(target, quick=True)
+        if snapshot.interpreter.error:
+            raise EnvdocError(snapshot.interpreter.error, "Name another with `--python PATH`.")
+        names = [package.name for package in snapshot.packages]
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise EnvdocError(
+            f"{target.path} ({target.reason}) has no {', '.join(missing)}, so nothing can be trained with it.",
+            "Build an environment with `envdoc fix --apply`, or name one with `--python PATH`.",
+        )
+    sys.stdout.flush()

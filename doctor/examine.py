@@ -1,0 +1,82 @@
+"""One examination, start to end: facts, probes, rules, and the report over them."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Callable, Optional, Sequence, Tuple
+
+from envdoc.doctor.errors import SnapshotError
+from envdoc.doctor.facts.collect import collect
+from envdoc.doctor.facts.snapshot import Snapshot, from_json
+from envdoc.doctor.finding import Check, Fix, Target
+from envdoc.doctor.redact import redact
+from envdoc.doctor.report.model import Report
+from envdoc.doctor.rules.registry import all_rules, judge, selected
+from envdoc.doctor.version import envdoc_version, rules_version
+
+
+def look(target: Target, quick: bool = False, on_probe: Optional[Callable[[str], None]] = None) -> Snapshot:
+    """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it."""
+    snapshot = collect(target, quick=quick)
+    if quick or snapshot.interpreter.error:
+        return snapshot
+    from envdoc.doctor.probes.runner import run_probes  # `--quick` never needs it
+
+    probes = run_probes(target.path, on_start=on_probe or (lambda name: None))
+    return dataclasses.replace(snapshot, probes=probes)
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """The snapshot in that file. Raises SnapshotError where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SnapshotError(
+            f"The snapshot `{path}` cannot be read: {error}.", "Make one with `envdoc facts -o FILE`."
+        ) from error
+    return from_json(text)
+
+
+def examine(
+    snapshot: Snapshot,
+    target: Target,
+    started: float,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    redacted: bool = True,
+    verbose: bool = False,
+    timings: bool = False,
+) -> Report:
+    """Judge the snapshot. `started` is the `time.perf_counter()` at which the examination began."""
+    checks = judge(snapshot, selected(all_rules(), select, ignore))
+    if redacted:
+        checks = tuple(redacted_check(check) for check in checks)
+        target = dataclasses.replace(
+            target, path=redact(target.path), note=redact(target.note) if target.note else None
+        )
+    return Report(
+        envdoc_version=envdoc_version(),
+        rules_version=rules_version(),
+        target=target,
+        python_version=snapshot.interpreter.version,
+        checks=checks,
+        seconds=time.perf_counter() - started,
+        verbose=verbose,
+        timings=timings,
+    )
+
+
+def redacted_check(check: Check) -> Check:
+    """The same check with secrets and personal names taken out of every text in it."""
+
+    def clean(texts: Tuple[str, ...]) -> Tuple[str, ...]:
+        return tuple(redact(text) for text in texts)
+
+    return dataclasses.replace(
+        check,
+        title=redact(check.title),
+        detail=redact(check.detail),
+        evidence=clean(check.evidence),
+        affects=clean(check.affects),
+        fix=Fix(check.fix.safe, clean(check.fix.commands)),
+    )

@@ -1,0 +1,93 @@
+"""The one way from the doctor to the pipeline: a child in the target environment, started by path.
+
+The pipeline's folder is never put on the target's path, so that nothing of the doctor's own environment reaches
+the target's; `launch.py` makes itself importable there.
+"""
+
+import json
+import os
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from envdoc.doctor.child import Completed
+from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.facts.snapshot import Snapshot
+from envdoc.doctor.redact import redact_value
+from envdoc.doctor.version import envdoc_version
+
+RECEIPT = "envdoc-receipt.json"  # the receipt of a generation, in its folder
+
+
+def launcher() -> Path:
+    """The pipeline's `launch.py`, found without importing the pipeline. Raises EnvdocError where it is gone."""
+    spec = find_spec("envdoc.train")
+    path = Path(spec.origin).parent / "launch.py" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise EnvdocError(
+            "envdoc's own training pipeline is missing from this installation.", "Install envdoc again."
+        )
+    return path
+
+
+def context(snapshot: Snapshot) -> Dict[str, Any]:
+    """What the doctor tells the pipeline for its receipt: redacted facts, and the lockfile of the environment."""
+    import dataclasses
+
+    facts = dataclasses.asdict(dataclasses.replace(snapshot, probes=(), packages=()))
+    facts["packages"] = {package.name: package.version for package in snapshot.packages}
+    return {
+        "envdoc_version": envdoc_version(),
+        "facts": redact_value(facts),
+        "lockfile": lockfile_of(snapshot.interpreter.prefix),
+    }
+
+
+def lockfile_of(prefix: str) -> Optional[Mapping[str, Any]]:
+    """The profile and lock hash of the generation in that folder; None where no receipt of `fix` lies there."""
+    try:
+        receipt = json.loads((Path(prefix) / RECEIPT).read_text(encoding="utf-8"))
+        return {"profile": receipt["profile"], "sha256": receipt["lock_sha256"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def launch(python: str, arguments: Sequence[str], told: Optional[Mapping[str, Any]] = None) -> int:
+    """Run the pipeline in the target and return its exit status.
+
+    Output goes straight to the terminal, and no time limit holds: a run lasts days. Ctrl-C reaches the child by
+    the terminal itself; we only wait for it to save what is whole. Raises EnvdocError where a signal ended it.
+    """
+    with tempfile.TemporaryDirectory(prefix="envdoc-") as folder:
+        command: List[str] = [python, str(launcher()), *arguments]
+        if told is not None:
+            file = Path(folder) / "context.json"
+            file.write_text(json.dumps(told), encoding="utf-8")
+            command += ["--context", str(file)]
+        try:
+            process = subprocess.Popen(command, env=_environment())
+        except OSError as error:
+            raise EnvdocError(f"`{python}` could not be started: {error}.") from error
+        while True:
+            try:
+                status = process.wait()
+                break
+            except KeyboardInterrupt:
+                continue
+    if status < 0:
+        name = Completed(status, "", "", 0.0).signal_name
+        raise EnvdocError(
+            f"The training process was ended by {name}; its last whole checkpoint is kept.",
+            "SIGKILL usually means that the machine ran out of memory; `envdoc check` looks for the rest.",
+        )
+    return status
+
+
+def _environment() -> Dict[str, str]:
+    """The caller's environment without what would carry the doctor's own packages into the target."""
+    environment = dict(os.environ)
+    environment.pop("PYTHONHOME", None)
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

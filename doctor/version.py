@@ -1,0 +1,33 @@
+"""The version of envdoc and of the data that its rules rest on."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+UNINSTALLED = "0+source"
+
+
+@lru_cache(maxsize=None)
+def envdoc_version() -> str:
+    """The version of the installed distribution, `0+source` where none is installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("envdoc-llm")
+    except PackageNotFoundError:
+        return UNINSTALLED
+
+
+@lru_cache(maxsize=None)
+def rules_version() -> str:
+    """The first 12 hex digits of a SHA-256 over every rule, message, table and advisory, in the order of names.
+
+    Two envdocs with the same `rules_version` judge the same snapshot alike.
+    """
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for room in ("advisories", "rules", "tables"):
+        for path in sorted(p for p in (folder / room).rglob("*") if p.suffix in (".py", ".toml")):
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
