@@ -1,0 +1,1 @@
+"""Rules about bitsandbytes: does it ship a library for this torch and this GPU."""

@@ -1,0 +1,1 @@
+"""Rules about the NVIDIA driver: is there one, does it answer, and is it new enough."""

@@ -1,0 +1,1 @@
+"""Rules about installed distributions: what is missing, in conflict, doubled or half installed."""

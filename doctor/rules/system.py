@@ -1,0 +1,1 @@
+"""Rules about the operating system: disk, memory, shared memory, limits, locale."""

@@ -1,0 +1,1 @@
+"""Rules about the torch that is installed: does this build serve this machine."""

@@ -1,0 +1,1 @@
+"""Rules about environment variables and Jupyter kernels that lead a run astray."""
