@@ -1,13 +1,12 @@
 """Which interpreter is examined: the doctor is not the patient.
 
 In this order: `--python`; the active virtual environment; the active conda environment; the generation that
-`envdoc fix` switched to; `python3` on PATH. Two environments are active without anybody having chosen them, and
-come after the generation: conda's `base`, and a virtual environment that holds only envdoc itself.
+`envdoc fix` switched to; `python3` on PATH. Two active environments come after a generation, since nobody chose
+them for training: conda's `base`, and any environment without torch (often the one that holds envdoc itself).
 """
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Mapping, Optional
 
@@ -25,10 +24,11 @@ def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path)
         return Target(_named(python, environ), "given by --python")
     generation = current_python(home)
     virtual, conda = _virtual_environment(environ), _conda_environment(environ)
-    if virtual and not (generation and _is_doctors_own(virtual)):
+    if virtual and not (generation and _lacks_torch(virtual)):
         note = _passed_over(generation, "a virtual environment is active (VIRTUAL_ENV)")
         return Target(str(virtual), "the active virtual environment", note)
-    if conda and not (generation and environ.get("CONDA_DEFAULT_ENV") == "base"):
+    is_base = environ.get("CONDA_DEFAULT_ENV") == "base"
+    if conda and not (generation and (is_base or _lacks_torch(conda))):
         note = _passed_over(generation, "a conda environment is active (CONDA_PREFIX)")
         return Target(str(conda), "the active conda environment", note)
     if generation:
@@ -75,12 +75,8 @@ def _conda_environment(environ: Mapping[str, str]) -> Optional[Path]:
     return python if python and python.exists() else None
 
 
-def _is_doctors_own(python: Path) -> bool:
-    """True for the environment that envdoc itself runs in, where nobody has put torch."""
-    prefix = python.parent.parent
-    if prefix.resolve() != Path(sys.prefix).resolve():
-        return False
-    return not any(prefix.glob("lib/python3*/site-packages/torch"))
+def _lacks_torch(python: Path) -> bool:
+    return not any(python.parent.parent.glob("lib/python3*/site-packages/torch"))
 
 
 def _passed_over(generation: Optional[Path], reason: str) -> Optional[str]:

@@ -18,3 +18,17 @@ def own_home(tmp_path_factory, monkeypatch):
 def patient() -> Path:
     """The interpreter of a real training environment (CPU torch, transformers, peft, bitsandbytes)."""
     return Path(os.environ["ENVDOC_TEST_PATIENT"])
+
+
+@pytest.fixture(scope="session")
+def interpreter():
+    """A function from "3.8" to the path of an installed Python of that minor version."""
+    from envdoc.doctor.fix.pythons import available_pythons
+
+    found = available_pythons()
+
+    def path(minor: str) -> str:
+        assert minor in found, f"The tests need Python {minor}; found {sorted(found)}."
+        return str(found[minor])
+
+    return path
