@@ -39,7 +39,9 @@ def check(
     python: Optional[str] = PYTHON,
     quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
     facts: Optional[Path] = FACTS,
-    format: str = typer.Option("text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."),
+    format: str = typer.Option(
+        "text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."
+    ),
     select: List[str] = typer.Option([], "--select", metavar="PREFIX", help="Only codes that start so."),
     ignore: List[str] = typer.Option([], "--ignore", metavar="PREFIX", help="No codes that start so."),
     fail_on: str = typer.Option("error", "--fail-on", metavar="LEVEL", help="error, warning or never."),
@@ -111,7 +113,9 @@ def rules(
     every = [rule.message for rule in all_rules()]
     if format == "json":
         keys = ("code", "name", "severity", "kind", "summary", "needs_new_environment", "safe")
-        _write(json.dumps([{key: getattr(message, key) for key in keys} for message in every], indent=2) + "\n")
+        _write(
+            json.dumps([{key: getattr(message, key) for key in keys} for message in every], indent=2) + "\n"
+        )
         return
     _write("".join(f"{message.code}  {message.severity:7}  {message.summary}\n" for message in every))
 
@@ -128,7 +132,9 @@ def explain(code: str) -> None:
 
 
 def why(
-    log: str = typer.Argument("-", metavar="[LOG|-]", help="A file with a log or traceback; - reads standard input."),
+    log: str = typer.Argument(
+        "-", metavar="[LOG|-]", help="A file with a log or traceback; - reads standard input."
+    ),
     facts: Optional[Path] = FACTS,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
 ) -> None:
@@ -144,7 +150,11 @@ def why(
         except (OSError, ValueError) as error:
             raise EnvdocError(f"The facts in `{facts}` cannot be read: {error}.") from error
     found = document(_log_text(log), told)
-    _write(json.dumps(redact_value(found), indent=2, ensure_ascii=False) + "\n" if format == "json" else redact(why_text(found)))
+    _write(
+        json.dumps(redact_value(found), indent=2, ensure_ascii=False) + "\n"
+        if format == "json"
+        else redact(why_text(found))
+    )
 
 
 def report(python: Optional[str] = PYTHON) -> None:
@@ -165,7 +175,9 @@ def _log_text(log: str) -> str:
     try:
         return Path(log).read_bytes().decode("utf-8", "replace")
     except OSError as error:
-        raise EnvdocError(f"The log `{log}` cannot be read: {error}.", "Or pipe it in: `... | envdoc why`.") from error
+        raise EnvdocError(
+            f"The log `{log}` cannot be read: {error}.", "Or pipe it in: `... | envdoc why`."
+        ) from error
 
 
 def _write(text: str) -> None:
@@ -184,4 +196,6 @@ def _known_prefixes(prefixes: List[str]) -> None:
 
     for prefix in prefixes:
         if not any(rule.code.startswith(prefix) for rule in all_rules()):
-            raise EnvdocError(f"No rule has a code that starts with `{prefix}`.", "`envdoc rules` lists them all.")
+            raise EnvdocError(
+                f"No rule has a code that starts with `{prefix}`.", "`envdoc rules` lists them all."
+            )

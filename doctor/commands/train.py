@@ -28,7 +28,9 @@ def train(
         None, metavar="[RUN.yaml] [key=value ...]", help="A run file, and keys that replace its values."
     ),
     python: Optional[str] = PYTHON,
-    dry_run: bool = typer.Option(False, "--dry-run", help="Build everything, say what would run, train nothing."),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Build everything, say what would run, train nothing."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the newest whole checkpoint."),
     skip_checks: bool = typer.Option(False, "--skip-checks", help="Train although `check` finds errors."),
 ) -> None:
@@ -56,7 +58,9 @@ def verify(
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
     if not adapter.is_dir():
-        raise EnvdocError(f"There is no adapter folder at `{adapter}`.", "`envdoc train` prints where it saves one.")
+        raise EnvdocError(
+            f"There is no adapter folder at `{adapter}`.", "`envdoc train` prints where it saves one."
+        )
     target = choose_target(python, os.environ, home())
     _require_libraries(target)
     raise typer.Exit(launch(target.path, ["verify", str(adapter), "--format", format]))

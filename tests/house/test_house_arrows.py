@@ -103,7 +103,7 @@ def test_no_shell_and_no_unguarded_pickle():
                 name = ast.unparse(node.func)
                 if "shell" in keywords or name in ("os.system", "os.popen", "pickle.load", "pickle.loads"):
                     wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {name}")
-                if name == "torch.load" and not ast.unparse(keywords.get("weights_only", node)) == "True":
+                if name == "torch.load" and ast.unparse(keywords.get("weights_only", node)) != "True":
                     wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {name} without weights_only=True")
 
     assert [] == wrong
