@@ -1,0 +1,115 @@
+"""One snapshot of this machine and one interpreter: every collector runs, and none of them can end the others."""
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Any, Callable, Dict, List, Mapping, Tuple
+
+from envdoc.doctor.facts import binaries, constraints, gpu, interpreter, packages, smi
+from envdoc.doctor.facts.driver import ask_libraries, driver
+from envdoc.doctor.facts.host import host
+from envdoc.doctor.facts.jupyter import jupyter
+from envdoc.doctor.facts.snapshot import CollectorError, Interpreter, Package, Snapshot, from_json
+from envdoc.doctor.facts.storage import storage
+from envdoc.doctor.facts.toolkit import toolkit
+from envdoc.doctor.facts.variables import variables
+from envdoc.doctor.finding import Target
+from envdoc.doctor.version import envdoc_version
+
+LIMIT_SECONDS = 60.0  # for everything; a statvfs on a dead network disk never returns and cannot be stopped
+Facts = Dict[str, Any]  # fields of Snapshot
+Job = Callable[[], Facts]
+
+
+def collect(target: Target, quick: bool = False) -> Snapshot:
+    """Look at everything and judge nothing.
+
+    With `quick` the driver is waited for 1.5 s instead of 15 s. What a collector could not find out is a
+    CollectorError in the snapshot; nothing is raised but KeyboardInterrupt.
+    """
+    environ: Mapping[str, str] = dict(os.environ)
+    facts: Facts = {}
+    errors: List[CollectorError] = []
+    # The first three wait for a child or a disk; beside them this thread's own reading costs no time.
+    beside: Tuple[Tuple[str, Job], ...] = (
+        ("driver", lambda: _driver_facts(quick)),
+        ("toolkit", lambda: {"toolkit": toolkit(environ)}),
+        ("storage", lambda: {"storage": storage(environ, Path.cwd())}),
+        ("environment", lambda: _environment_facts(target.path, environ, errors)),
+    )
+    threads = [Thread(target=_run, args=(name, job, facts, errors), daemon=True) for name, job in beside]
+    for thread in threads:
+        thread.start()
+    _run("host", lambda: {"host": host(environ)}, facts, errors)
+    _run("variables", lambda: {"variables": variables(environ)}, facts, errors)
+    _run("pci", lambda: {"pci_devices": gpu.pci_devices()}, facts, errors)
+    _run("device nodes", lambda: {"device_nodes": gpu.device_nodes()}, facts, errors)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    for (name, _), thread in zip(beside, threads):
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            errors.append(CollectorError(name, f"It did not finish within {LIMIT_SECONDS:.0f} s."))
+    return _printable(
+        Snapshot(
+            envdoc_version=envdoc_version(),
+            taken_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            target_reason=target.reason,
+            errors=tuple(errors),
+            **dict(facts),
+        )
+    )
+
+
+def _run(name: str, job: Job, facts: Facts, errors: List[CollectorError]) -> None:
+    try:
+        facts.update(job())
+    except Exception as error:  # whatever a machine does to one collector, the others stand
+        errors.append(CollectorError(name, f"{type(error).__name__}: {error}"))
+
+
+def _driver_facts(quick: bool) -> Facts:
+    answers = ask_libraries(quick)
+    found, gpus = driver(answers, quick), gpu.gpus(answers.gpus)
+    told_nothing = not gpus and not found.nvml_version and not found.cuda
+    if told_nothing and found.nvidia_smi:
+        version, gpus, problem = smi.ask(found.nvidia_smi, quick)
+        if version and not found.version:
+            found = dataclasses.replace(found, version=version, source="nvidia-smi")
+        elif problem:
+            found = dataclasses.replace(
+                found, nvml_error="; ".join(filter(None, (found.nvml_error, problem)))
+            )
+    return {"driver": found, "gpus": gpus}
+
+
+def _environment_facts(python: str, environ: Mapping[str, str], errors: List[CollectorError]) -> Facts:
+    """What depends on the search path of the target."""
+    facts: Facts = {}
+    _run("interpreter", lambda: {"interpreter": interpreter.describe(python)}, facts, errors)
+    told: Interpreter = facts.get("interpreter") or Interpreter(path=python)
+    path = told.sys_path
+    _run("packages", lambda: {"packages": packages.scan(path)}, facts, errors)
+    installed: Tuple[Package, ...] = facts.get("packages", ())
+    _run("torch", lambda: {"torch": binaries.torch_build(path)}, facts, errors)
+    _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
+    _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)
+    _run("jupyter", lambda: {"jupyter": jupyter(environ, told.prefix, installed)}, facts, errors)
+    return facts
+
+
+def _bitsandbytes(path: Tuple[str, ...], installed: Tuple[Package, ...]) -> Any:
+    package = next((p for p in installed if p.name == "bitsandbytes"), None)
+    return binaries.bitsandbytes_build(path, (package.module_version or package.version) if package else "")
+
+
+def _printable(snapshot: Snapshot) -> Snapshot:
+    """The same, with `?` for bytes of file names and variables that are no UTF-8 and could not be written as JSON."""
+    try:
+        repr(snapshot.variables).encode()
+        "".join((*snapshot.interpreter.sys_path, snapshot.interpreter.path)).encode()
+        "".join(place.path for place in snapshot.storage).encode()
+    except UnicodeEncodeError:
+        return from_json(snapshot.to_json().encode("utf-8", "replace").decode())
+    return snapshot

@@ -1,0 +1,98 @@
+"""The operating system, the container around this process, and the limits that it lives under."""
+
+import locale
+import os
+import re
+import resource
+from typing import List, Mapping, Optional, Tuple
+
+from envdoc.doctor.facts.root import machine_path, read_line, read_text
+from envdoc.doctor.facts.snapshot import Host
+
+_UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as 2**63 rounded down to a page
+_CGROUP_NAMES = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("lxc", "lxc"))
+
+
+def host(environ: Mapping[str, str]) -> Host:
+    """The host as this process sees it; limits are None where none is set."""
+    kernel = read_line("/proc/sys/kernel/osrelease") or os.uname().release
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Host(
+        distribution=_distribution(),
+        kernel=kernel,
+        glibc=_glibc(),
+        container=_container(environ),
+        is_wsl="microsoft" in kernel.lower(),
+        cpu_count=_cpu_count(),
+        memory_bytes=_memory_bytes(),
+        memory_limit_bytes=_memory_limit_bytes(),
+        address_space_limit_bytes=None if address_space == resource.RLIM_INFINITY else address_space,
+        open_files_limit=None if open_files == resource.RLIM_INFINITY else open_files,
+        locale_encoding=locale.getpreferredencoding(False),
+    )
+
+
+def _distribution() -> str:
+    text = read_text("/etc/os-release") or read_text("/usr/lib/os-release")
+    match = re.search(r"^PRETTY_NAME=(['\"]?)(.*)\1$", text, re.MULTILINE)
+    return match.group(2) if match else ""
+
+
+def _glibc() -> str:
+    """ "2.36"; empty on musl, for which no wheel of torch is built."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (ValueError, OSError):
+        return ""
+    return version if name == "glibc" else ""
+
+
+def _container(environ: Mapping[str, str]) -> str:
+    """By what each kind leaves behind; a pod first, since docker or containerd carries it."""
+    if environ.get("KUBERNETES_SERVICE_HOST") or machine_path("/run/secrets/kubernetes.io").exists():
+        return "kubernetes"
+    marker = machine_path("/run/.containerenv")
+    if marker.exists():
+        return "podman"
+    if machine_path("/.dockerenv").exists():
+        return "docker"
+    groups = read_text("/proc/self/cgroup") + read_text("/proc/1/cgroup")
+    for sign, kind in _CGROUP_NAMES:
+        if re.search(rf"[/:.-]{sign}[/._-]", groups):
+            return kind
+    manager = read_text("/proc/1/environ").partition("container=")[2].partition("\0")[0]
+    return manager if manager in ("docker", "podman", "lxc", "systemd-nspawn") else ""
+
+
+def _cpu_count() -> int:
+    """The processors that this process may run on: taskset, Slurm and docker --cpuset-cpus lessen them."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return os.cpu_count() or 0
+
+
+def _memory_bytes() -> int:
+    match = re.search(r"^MemTotal:\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0
+
+
+def _memory_limit_bytes() -> Optional[int]:
+    """The tightest memory limit of this process's control group and those above it, of either version."""
+    limits: List[int] = []
+    for line in read_text("/proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            limits += _limits("/sys/fs/cgroup", path, "memory.max")
+        elif "memory" in controllers.split(","):
+            limits += _limits("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes")
+    return min(limits, default=None)
+
+
+def _limits(mount: str, path: str, file: str) -> List[int]:
+    """The limits from the group up to the mount. In a container the group's own path is often not there."""
+    parts: Tuple[str, ...] = tuple(part for part in path.split("/") if part and part != "..")
+    found = [read_line("/".join((mount, *parts[:depth], file))) for depth in range(len(parts), -1, -1)]
+    return [int(text) for text in found if text.isdigit() and int(text) < _UNLIMITED_BYTES]

@@ -1,0 +1,202 @@
+"""Secrets and personal names out of any text that leaves the machine: reports, snapshots, receipts, error lines.
+
+What goes: tokens and keys by their form, credentials in addresses, headers and assignments, private keys, e-mail
+and IP addresses, UUIDs of GPUs, the home folder, the user's and the machine's name. What must stay: versions. A
+dotted quad is both, 10.9.0.58 a version of nvidia-cufft and an address; what stands before it decides.
+"""
+
+import os
+import re
+from functools import lru_cache
+from typing import Any, Callable, List, Optional, Tuple, Union
+
+REDACTED = "<redacted>"
+_Replacement = Union[str, Callable[["re.Match[str]"], str]]
+
+# A name with one of these words in capitals is an environment variable or a constant that holds a secret; those of
+# a tokenizer (DEFAULT_PAD_TOKEN, EOS_TOKEN_ID) and plurals (MAX_TOKENS) hold none.
+_CONSTANT = (
+    r"\b(?:[A-Z0-9]+_)*(?<!PAD_)(?<!EOS_)(?<!BOS_)(?<!UNK_)(?<!SEP_)(?<!CLS_)(?<!MASK_)"
+    r"(?:[A-Z0-9]*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSW|PASSPHRASE|CREDENTIALS?)|[A-Z0-9]*KEY)(?:_[A-Z0-9]+)*"
+)
+_WORD = (
+    r"\b(?:[A-Za-z0-9]+[_-])*(?:(?:api|access|secret|private|auth|session|refresh|hf|hub|bearer|signing|account)[_-]?"
+    r"(?:key|token|secret)|client[_-]?secret|passw(?:or)?d|passphrase|secret)\b"
+)
+_NAME = rf"(?:{_CONSTANT}|(?i:{_WORD}))"
+_VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&}\])]+)"
+_QUERY = r"[\w.-]*(?:token|key|secret|signature|sig|passw(?:or)?d|auth|credential)[\w.-]*"
+
+# What makes a dotted quad a version: an operator, a file or a requirement before it, or the name of a thing with
+# four-part versions (all of NVIDIA's wheels, cuDNN, the opencv-python and types-* families).
+_VERSION_BEFORE = re.compile(
+    r"(?:[=<>~!]=\s*|[<>]\s*|[\w\]][-_+@]v?|\bv|"
+    r"(?i:\b(?:[\w.-]*(?:nvidia|cuda|cudnn|cublas|cufft|curand|cusolver|cusparse|cupti|nccl|nvrtc|nvtx|nvjitlink|"
+    r"cutlass|tensorrt|driver|torch|version|release|build|revision|opencv|types-)[\w.-]*))"
+    r"[\s\"'`()|*:,=]{1,40}v?)$"
+)
+_QUAD = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
+_COLONS = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?(?![\w:])")
+_COMMON_HOSTS = (
+    "localhost",
+    "localhost.localdomain",
+    "linux",
+    "ubuntu",
+    "debian",
+    "docker",
+    "python",
+    "torch",
+)
+_COMMON_USERS = (
+    "root",
+    "user",
+    "python",
+    "torch",
+    "train",
+    "work",
+    "home",
+    "data",
+    "model",
+    "models",
+    "nobody",
+)
+
+
+def redact(
+    text: str, home: Optional[str] = None, user: Optional[str] = None, host: Optional[str] = None
+) -> str:
+    """`text` with every secret and personal name replaced by a word in angle brackets; the home folder by `~`.
+
+    Redacting twice changes nothing more. `home`, `user` and `host` default to those of this machine.
+    """
+    for pattern, replacement in _patterns():
+        text = pattern.sub(replacement, text)
+    text = _QUAD.sub(_address, text)
+    if ":" in text:
+        text = _COLONS.sub(_long_address, text)
+    default_home, default_user, default_host = _machine()
+    return _without_names(
+        text,
+        default_home if home is None else home,
+        default_user if user is None else user,
+        default_host if host is None else host,
+    )
+
+
+def redact_value(value: Any, **names: str) -> Any:
+    """The same over strings in nested dictionaries, lists and tuples; whatever a secret's key holds goes whole.
+
+    A value under a key that names a version is left as it is. `names` are `home`, `user` and `host` of `redact`.
+    """
+    if isinstance(value, str):
+        return redact(value, **names)
+    if isinstance(value, dict):
+        return {key: _redact_entry(key, inner, names) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([redact_value(inner, **names) for inner in value])
+    return value
+
+
+def without_credentials(text: str) -> str:
+    """`text` without user names and passwords in addresses and without secret query values; nothing else changes."""
+    if "://" not in text and "@" not in text:
+        return text
+    for pattern, replacement in _addresses():
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _redact_entry(key: Any, value: Any, names: Any) -> Any:
+    if isinstance(key, str) and isinstance(value, str):
+        if re.fullmatch(_NAME, key) and value and not value.startswith("<"):
+            return REDACTED
+        if key.endswith("version"):
+            return value
+    return redact_value(value, **names)
+
+
+@lru_cache(maxsize=None)
+def _addresses() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
+    return (
+        (re.compile(r"\b([A-Za-z][\w+.-]*://)(?!<redacted>@)[^/\s@'\"]+@"), rf"\1{REDACTED}@"),
+        (re.compile(rf"([?&;]{_QUERY}=)(?!<)[^&\s#\"']+", re.IGNORECASE), rf"\1{REDACTED}"),
+    )
+
+
+@lru_cache(maxsize=None)
+def _patterns() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
+    """In the order of their use, the longest forms first; compiled once, since start-up time counts."""
+    rows: List[Tuple[str, _Replacement]] = [
+        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", "<private key>"),
+        (
+            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token))([\"']?\s*:\s*)(?!<)[^\n]*?"
+            r"(?=[\"'][,}\]\s]|[\"']?$)",
+            rf"\1\2{REDACTED}",
+        ),
+        (r"(?i)\b(bearer|basic)\s+(?!<)[A-Za-z0-9._~+/=-]{12,}", rf"\1 {REDACTED}"),
+        # Forms by their makers' documentation: Hugging Face, GitHub, GitLab, Slack, OpenAI and Anthropic, AWS, JWT.
+        (r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}", "<token>"),
+        (r"\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}", "<token>"),
+        (r"\bglpat-[A-Za-z0-9_-]{16,}", "<token>"),
+        (r"\bxox[a-z]-[A-Za-z0-9-]{10,}", "<token>"),
+        (r"\bsk-[A-Za-z0-9_-]{16,}", "<token>"),
+        (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "<token>"),
+        (r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", "<token>"),
+        (rf"({_NAME}[\"']?\s*=\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
+        (rf"({_NAME}[\"']?:\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
+        (r"\b(?:MIG-)?GPU-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),
+        (r"\bMIG-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),
+        (r"(?<![\w.+-])[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b", "<e-mail>"),
+    ]
+    compiled = [(re.compile(pattern, re.MULTILINE | re.DOTALL), put) for pattern, put in rows]
+    return (compiled[0], *_addresses(), *compiled[1:])
+
+
+def _address(match: "re.Match[str]") -> str:
+    quad = match.group()
+    parts = quad.split(".")
+    if any(int(part) > 255 or (len(part) > 1 and part[0] == "0") for part in parts):
+        return quad
+    if quad.startswith(("127.", "255.")) or quad == "0.0.0.0":
+        return quad  # every machine's own, and often the very point of a message
+    before = match.string[max(0, match.start() - 100) : match.start()]
+    return quad if _VERSION_BEFORE.search(before) else "<IP address>"
+
+
+def _long_address(match: "re.Match[str]") -> str:
+    import socket
+
+    try:
+        socket.inet_pton(socket.AF_INET6, match.group().partition("%")[0])
+    except OSError:
+        return match.group()  # a PCI address, a time, a digest
+    return "<IP address>"
+
+
+def _without_names(text: str, home: str, user: str, host: str) -> str:
+    home = home.rstrip("/")
+    if len(home) > 1:
+        text = re.sub(rf"(?<![\w.~-]){re.escape(home)}(?![\w.-])", "~", text)
+    text = re.sub(r"(?<![\w.~-])/(home|Users)/(?!<)[^/\s:\"'`<>,;)]+", r"/\1/<user>", text)
+    if len(user) > 2 and user not in _COMMON_USERS:
+        text = re.sub(rf"(?<=/){re.escape(user)}(?![\w.-])", "<user>", text)
+        text = re.sub(rf"\b(user(?:name)?|USER|LOGNAME)(\s*[=:]\s*){re.escape(user)}\b", r"\1\2<user>", text)
+        text = re.sub(rf"(?<![\w.-]){re.escape(user)}(?=@)", "<user>", text)
+    for name in (host, host.split(".")[0]):
+        if len(name) > 3 and name.lower() not in _COMMON_HOSTS:
+            text = re.sub(rf"(?<![\w.<-]){re.escape(name)}(?![\w>-])", "<host>", text)
+    return text
+
+
+@lru_cache(maxsize=None)
+def _machine() -> Tuple[str, str, str]:
+    """The home folder, the user's name and the machine's name."""
+    import pwd
+
+    try:
+        entry = pwd.getpwuid(os.getuid())
+        name, folder = entry.pw_name, entry.pw_dir
+    except KeyError:  # a container that runs as a number nobody has
+        name, folder = "", ""
+    home = os.environ.get("HOME") or folder
+    return home, os.environ.get("LOGNAME") or os.environ.get("USER") or name, os.uname().nodename
