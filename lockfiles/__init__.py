@@ -1,4 +1,4 @@
-"""Where the lockfiles lie, in a checkout and in an installed wheel alike. Data only: `doctor/fix/profiles.py` reads it."""
+"""Where the lockfiles lie, in a checkout and in an installed wheel alike. `doctor/fix/profiles.py` reads them."""
 
 from pathlib import Path
 
