@@ -129,9 +129,9 @@ def _patterns() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
     rows: List[Tuple[str, _Replacement]] = [
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", "<private key>"),
         (
-            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token))([\"']?\s*:\s*)(?!<)[^\n]*?"
-            r"(?=[\"'][,}\]\s]|[\"']?$)",
-            rf"\1\2{REDACTED}",
+            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token))([\"']?\s*:)(?!\s*[\"']?<)"
+            r"(\s*[\"']?)[^\n]*?(?=[\"'](?:[,}\]\s]|$)|$)",
+            rf"\1\2\3{REDACTED}",
         ),
         (r"(?i)\b(bearer|basic)\s+(?!<)[A-Za-z0-9._~+/=-]{12,}", rf"\1 {REDACTED}"),
         # Forms by their makers' documentation: Hugging Face, GitHub, GitLab, Slack, OpenAI and Anthropic, AWS, JWT.

@@ -107,7 +107,7 @@ def _bitsandbytes(path: Tuple[str, ...], installed: Tuple[Package, ...]) -> Any:
 def _printable(snapshot: Snapshot) -> Snapshot:
     """The same, with `?` for bytes of file names and variables that are no UTF-8 and could not be written as JSON."""
     try:
-        repr(snapshot.variables).encode()
+        "".join(snapshot.variables.values()).encode()
         "".join((*snapshot.interpreter.sys_path, snapshot.interpreter.path)).encode()
         "".join(place.path for place in snapshot.storage).encode()
     except UnicodeEncodeError:

@@ -10,7 +10,13 @@ from envdoc.doctor.facts.root import machine_path, read_line, read_text
 from envdoc.doctor.facts.snapshot import Host
 
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes "no limit" as 2**63 rounded down to a page
-_CGROUP_NAMES = (("kubepods", "kubernetes"), ("docker", "docker"), ("libpod", "podman"), ("lxc", "lxc"))
+# /docker/ID and docker-ID.scope are containers; docker.service is the daemon, docker-desktop a program.
+_CGROUP_NAMES = (
+    (r"[/:]kubepods[/.-]", "kubernetes"),
+    (r"[/:]docker(?:/|-[0-9a-f]{12})", "docker"),
+    (r"[/:]libpod-", "podman"),
+    (r"[/:]lxc[/.]", "lxc"),
+)
 
 
 def host(environ: Mapping[str, str]) -> Host:
@@ -59,7 +65,7 @@ def _container(environ: Mapping[str, str]) -> str:
         return "docker"
     groups = read_text("/proc/self/cgroup") + read_text("/proc/1/cgroup")
     for sign, kind in _CGROUP_NAMES:
-        if re.search(rf"[/:.-]{sign}[/._-]", groups):
+        if re.search(sign, groups):
             return kind
     manager = read_text("/proc/1/environ").partition("container=")[2].partition("\0")[0]
     return manager if manager in ("docker", "podman", "lxc", "systemd-nspawn") else ""

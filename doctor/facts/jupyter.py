@@ -37,7 +37,7 @@ def _kernels(environ: Mapping[str, str], prefix: str) -> Tuple[Kernel, ...]:
     kernels: List[Kernel] = []
     for folder in folders:
         try:
-            specs = sorted((folder / "kernels").glob("*/kernel.json"))
+            specs = sorted((folder / "kernels").glob("*/kernel.json"), key=lambda spec: spec.parent.name.lower())
         except OSError:
             continue
         for spec in specs:

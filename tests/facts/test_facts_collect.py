@@ -1,0 +1,104 @@
+"""The whole snapshot: of the real patient, of broken targets, of a machine that fails a collector."""
+
+import time
+
+import fakes
+
+from envdoc.doctor.facts import collect as module
+from envdoc.doctor.facts.collect import collect
+from envdoc.doctor.facts.snapshot import from_json
+from envdoc.doctor.finding import Target
+
+
+def test_a_real_snapshot_survives_json(patient):
+    """What was collected equals what is loaded back."""
+    snapshot = collect(Target(str(patient), "the tests' patient"))
+    assert snapshot == from_json(snapshot.to_json())
+    assert () == snapshot.errors
+    assert ("the tests' patient", str(patient)) == (snapshot.target_reason, snapshot.interpreter.path)
+    assert snapshot.torch.version.startswith(snapshot.package("torch").version.split("+")[0])
+    assert snapshot.bitsandbytes.version == snapshot.package("bitsandbytes").version
+    assert snapshot.transformers.version == snapshot.package("transformers").version
+    assert snapshot.host.cpu_count >= 1 and snapshot.host.glibc and snapshot.host.memory_bytes > 1 << 28
+
+
+def test_a_quick_look_is_quick(patient, bare_machine):
+    """The best of five takes under 0.3 s even on a busy machine (0.05 s on an idle one with two cores)."""
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        collect(Target(str(patient), "test"), quick=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.3, seconds
+
+
+def test_quick_tells_the_same(patient, bare_machine):
+    """Only the driver's time limit is shorter."""
+
+    def steady(snapshot):
+        return {**vars(snapshot), "taken_at": "", "storage": [place.path for place in snapshot.storage]}
+
+    target = Target(str(patient), "test")
+    assert steady(collect(target)) == steady(collect(target, quick=True))
+
+
+def test_a_missing_interpreter_leaves_the_machine_told(bare_machine, monkeypatch):
+    """The driver and the host are facts with or without a target."""
+    fakes.machine(bare_machine, driver="580.95.05")
+    for name, value in fakes.driver_variables().items():
+        monkeypatch.setenv(name, value)
+    snapshot = collect(Target("/nonexistent/python", "given by --python"), quick=True)
+    assert "There is no interpreter at `/nonexistent/python`." == snapshot.interpreter.error
+    assert ("580.95.05", 1, (), None) == (
+        snapshot.driver.version,
+        len(snapshot.gpus),
+        snapshot.packages,
+        snapshot.torch,
+    )
+    assert snapshot.host.distribution
+
+
+def test_a_failing_collector_is_an_error_in_the_snapshot(patient, bare_machine, monkeypatch):
+    """Its name and its exception are told, and the rest stands."""
+
+    def fail(*_):
+        raise PermissionError("closed")
+
+    monkeypatch.setattr(module.packages, "scan", fail)
+    monkeypatch.setattr(module, "host", fail)
+    snapshot = collect(Target(str(patient), "test"), quick=True)
+    assert {("host", "PermissionError: closed"), ("packages", "PermissionError: closed")} == {
+        (error.collector, error.message) for error in snapshot.errors
+    }
+    assert snapshot.interpreter.version and snapshot.torch and snapshot.storage
+    assert snapshot == from_json(snapshot.to_json())
+
+
+def test_a_collector_that_never_ends_is_left_behind(patient, bare_machine, monkeypatch):
+    """A dead network disk under one folder costs the limit and that collector."""
+    monkeypatch.setattr(module, "LIMIT_SECONDS", 1.0)
+    monkeypatch.setattr(module, "storage", lambda *_: time.sleep(30))
+    started = time.monotonic()
+    snapshot = collect(Target(str(patient), "test"), quick=True)
+    assert time.monotonic() - started < 5
+    assert [("storage", "It did not finish within 1 s.")] == [
+        (e.collector, e.message) for e in snapshot.errors
+    ]
+    assert () == snapshot.storage
+
+
+def test_bytes_that_are_no_utf8_do_not_spoil_the_json(patient, bare_machine, monkeypatch):
+    """A variable with any bytes in it is told with a question mark for them."""
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/caf\udce9/lib")
+    snapshot = collect(Target(str(patient), "test"), quick=True)
+    assert "/opt/caf?/lib" == snapshot.variables["LD_LIBRARY_PATH"]
+    assert snapshot == from_json(snapshot.to_json().encode("utf-8").decode("utf-8"))
+
+
+def test_torch_is_never_imported(bare_machine, tmp_path, monkeypatch, patient):
+    """A torch whose import raises, laid over the real one, is described and not run."""
+    fakes.torch_package(tmp_path / "overlay", "2.0.1+cu117", "11.7", "sm_80 sm_86")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "overlay"))
+    snapshot = collect(Target(str(patient), "test"), quick=True)
+    assert ("2.0.1+cu117", ("sm_80", "sm_86")) == (snapshot.torch.version, snapshot.torch.architectures)
+    assert "2.0.1" == snapshot.package("torch").version
