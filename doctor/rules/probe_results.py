@@ -1,0 +1,292 @@
+"""Rules over what ran in the target: torch, the imports, bitsandbytes' layers and a training run of two steps.
+
+They judge what a probe saw. A probe that ended badly is a finding too, once: by the rule on what it was to show, or,
+where a library that it needs cannot be imported, by TRF050 on that library.
+"""
+
+from typing import Any, Dict, Iterator, List, Tuple
+
+from envdoc.doctor.facts.snapshot import ProbeResult, Snapshot
+from envdoc.doctor.rules.machine import shorten
+from envdoc.doctor.rules.registry import Problem, Skip, rule
+
+ENDED_BADLY = ("crashed", "signal", "timeout")
+
+# Largest relative error of a product of 128 x 128 that is no fault. Seen on a CPU on 2026-11-24 with torch 2.0.1 and
+# 2.13.0: 3.8e-7, 2.8e-3 and 3.5e-4; TF32, where someone switched it on, costs float32 about 1e-3.
+PRODUCT_LIMITS = {"float32": 5e-3, "bfloat16": 2e-2, "float16": 1e-2}
+
+# The same for bitsandbytes' layers of 256 x 256. Seen with 0.50.2 on a CPU on 2026-11-24: 0.004 and 0.092.
+QUANTISED_LIMITS = {"linear_8bit": 0.03, "linear_4bit": 0.2}
+LAYERS = {"linear_8bit": "8-bit", "linear_4bit": "4-bit"}
+
+# Which libraries a probe cannot do without.
+NEEDS = {
+    "llama_tokenizer": ("tokenizers", "transformers"),
+    "adapter_save": ("transformers", "peft"),
+    "fan_in_fan_out": ("transformers", "peft"),
+    "lora_two_steps": ("transformers", "accelerate", "peft"),
+    "bitsandbytes_runs": ("bitsandbytes",),
+    "library_imports": (),
+}
+
+
+def ran(machine: Snapshot, name: str) -> ProbeResult:
+    """The result of a probe that ran to its end. Raises Skip where there is none."""
+    result = machine.probe(name)
+    if result is None:
+        raise Skip(f"the probe {name} was not run")
+    if result.status == "skipped":
+        raise Skip(result.error)
+    if result.status in ENDED_BADLY:
+        raise Skip(f"the probe {name} ended badly: {result.error}")
+    return result
+
+
+def version(result: ProbeResult, library: str) -> str:
+    """`peft 0.13.2`, as the probe saw it."""
+    return f"{library} {shorten(str(result.data.get('versions', {}).get(library) or ''), 20)}".strip()
+
+
+def cases(result: ProbeResult) -> Dict[str, Dict[str, Any]]:
+    """What each case of the probe observed; a case that raised has only "error"."""
+    return dict(result.data.get("cases", {}))
+
+
+def case(result: ProbeResult, name: str) -> Dict[str, Any]:
+    """What that case observed. Raises Skip where an older envdoc's probe did not have it."""
+    seen = cases(result).get(name)
+    if seen is None:
+        raise Skip(f"the probe {result.name} did not look at {name}")
+    return seen
+
+
+def import_errors(machine: Snapshot) -> Dict[str, str]:
+    """Module -> error of those that library_imports could not import."""
+    result = machine.probe("library_imports")
+    modules = result.data.get("modules", {}) if result is not None and result.status == "ran" else {}
+    return {module: seen["error"] for module, seen in modules.items() if seen.get("error")}
+
+
+def bad_end(machine: Snapshot, name: str) -> ProbeResult:
+    """The probe that was run and ended badly, for no reason that TRF050 tells. Raises Skip otherwise."""
+    result = machine.probe(name)
+    if result is None or result.status not in ENDED_BADLY:
+        ran(machine, name)
+        raise Skip(f"the probe {name} ran")
+    broken = sorted(set(NEEDS[name]) & set(import_errors(machine)))
+    if broken:
+        raise Skip(f"{', '.join(broken)} cannot be imported; see TRF050")
+    return result
+
+
+@rule("TOR050")
+def torch_does_not_run(machine: Snapshot) -> List[Problem]:
+    """torch does not import or does not end its first products."""
+    result = machine.probe("torch_runs")
+    if result is None or result.status not in ENDED_BADLY:
+        ran(machine, "torch_runs")
+        return []
+    name = f"torch {shorten(machine.torch.version, 20)}" if machine.torch else "torch"
+    return [Problem({"torch": name, "error": result.error}, (result.error,), ("torch", "training"))]
+
+
+def _products(machine: Snapshot) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
+    """(where, type, what was seen) of every product, the CPU's first."""
+    data = ran(machine, "torch_runs").data
+    yield from (("the CPU", dtype, seen) for dtype, seen in data.get("cpu", {}).items())
+    for gpu in data.get("gpus", []):
+        where = f"GPU {gpu['index']} ({shorten(gpu['name'], 28)})"
+        yield from ((where, dtype, seen) for dtype, seen in gpu["products"].items())
+
+
+@rule("TOR051")
+def product_wrong(machine: Snapshot) -> List[Problem]:
+    """A matrix product differs from the same product in float64."""
+    return [
+        Problem(
+            {"where": where, "dtype": dtype, "error": seen["relative_error"], "limit": PRODUCT_LIMITS[dtype]},
+            (f"{dtype} on {where}: relative error {seen['relative_error']:.2g}",),
+            (where,),
+        )
+        for where, dtype, seen in _products(machine)
+        # "not <=": an error of NaN is wrong too
+        if "relative_error" in seen and not seen["relative_error"] <= PRODUCT_LIMITS[dtype]
+    ]
+
+
+@rule("TOR052")
+def product_fails(machine: Snapshot) -> List[Problem]:
+    """A device cannot multiply in float32. (The half types may be missing: the CPU of torch 2.0 has no float16.)"""
+    torch = version(ran(machine, "torch_runs"), "torch")
+    return [
+        Problem({"torch": torch, "where": where, "error": seen["error"]}, (seen["error"],), (where,))
+        for where, dtype, seen in _products(machine)
+        if dtype == "float32" and "error" in seen
+    ]
+
+
+@rule("TOR053")
+def numpy_bridge(machine: Snapshot) -> List[Problem]:
+    """torch.ones(1).numpy() fails though numpy is installed."""
+    result = ran(machine, "torch_runs")
+    if result.data["versions"].get("numpy") is None:
+        raise Skip("numpy is not installed")
+    error = result.data["numpy_bridge"].get("error")
+    names = {"torch": version(result, "torch"), "numpy": version(result, "numpy"), "error": error}
+    return [Problem(names, (error,), ("torch", "numpy"))] if error else []
+
+
+@rule("TOR054")
+def gpu_unseen(machine: Snapshot) -> List[Problem]:
+    """The driver lists a GPU and torch is built for CUDA, but torch sees none."""
+    result = ran(machine, "torch_runs")
+    if not machine.gpus:
+        raise Skip("the driver lists no GPU")
+    if result.data.get("cuda") is None:
+        raise Skip("torch is built without CUDA")
+    if result.data.get("cuda_available"):
+        return []
+    error = result.data.get("cuda_error") or "torch gives no reason"
+    names = {"torch": version(result, "torch"), "count": len(machine.gpus), "error": error}
+    return [Problem(names, (error,), ("torch", "training"))]
+
+
+@rule("TRF050")
+def import_fails(machine: Snapshot) -> List[Problem]:
+    """A training library that is installed cannot be imported."""
+    modules = ran(machine, "library_imports").data["modules"]
+    return [
+        Problem(
+            {"library": f"{module} {shorten(str(modules[module].get('version')), 20)}", "error": error},
+            (error,),
+            (module,),
+        )
+        for module, error in import_errors(machine).items()
+    ]
+
+
+@rule("TRF051")
+def torch_disabled(machine: Snapshot) -> List[Problem]:
+    """transformers imports and says that there is no torch, though torch runs."""
+    torch = ran(machine, "torch_runs")
+    seen = ran(machine, "library_imports").data["modules"].get("transformers", {})
+    if "torch_available" not in seen:
+        raise Skip("transformers was not imported")
+    if seen["torch_available"]:
+        return []
+    names = {"transformers": f"transformers {seen.get('version')}", "torch": version(torch, "torch")}
+    return [Problem(names, ("transformers.is_torch_available() is False",), ("transformers",))]
+
+
+@rule("TRF052")
+def training_fails(machine: Snapshot) -> List[Problem]:
+    """A LoRA fine-tune of two steps ends with an error."""
+    result = machine.probe("lora_two_steps")
+    if result is not None and result.status == "ran":
+        return []
+    error = bad_end(machine, "lora_two_steps").error
+    return [Problem({"error": error}, (error,), ("training",))]
+
+
+@rule("TRF053")
+def training_wrong(machine: Snapshot) -> List[Problem]:
+    """A LoRA fine-tune of two steps ends well and has learnt nothing, or what it learnt is lost."""
+    result = ran(machine, "lora_two_steps")
+    data, wrong = result.data, []
+    if not data["losses"] or None in data["losses"] or 0 in data["losses"]:
+        wrong.append(f"the losses were {data['losses']}, where finite and positive numbers are expected")
+    if data["trained_is_base"]:
+        wrong.append("the trained model answers as its base does")
+    elif not data["reload_is_trained"]:
+        wrong.append("the adapter that was loaded again does not answer as the trained one did")
+    names = {"transformers": version(result, "transformers"), "peft": version(result, "peft")}
+    return [Problem(dict(names, wrong="; ".join(wrong)), tuple(wrong), ("training",))] if wrong else []
+
+
+@rule("TRF054")
+def probe_ended_badly(machine: Snapshot) -> List[Problem]:
+    """A probe whose bad end no other rule tells."""
+    found = []
+    for name in ("library_imports", "llama_tokenizer", "adapter_save", "fan_in_fan_out"):
+        try:
+            result = bad_end(machine, name)
+        except Skip:
+            continue
+        found.append(Problem({"probe": name, "error": result.error}, (result.error,), NEEDS[name]))
+    if not found and not machine.probes:
+        raise Skip("no probe was run")
+    return found
+
+
+@rule("BNB050")
+def quantised_layers_fail(machine: Snapshot) -> List[Problem]:
+    """bitsandbytes' layers do not compute on the GPU, or its process ends badly wherever it runs."""
+    result = machine.probe("bitsandbytes_runs")
+    if result is not None and result.status in ENDED_BADLY:
+        error = bad_end(machine, "bitsandbytes_runs").error
+        package = machine.package("bitsandbytes")
+        name = f"bitsandbytes {package.version}" if package else "bitsandbytes"
+        return [Problem({"bitsandbytes": name, "layers": "its layers", "error": error}, (error,))]
+    result = ran(machine, "bitsandbytes_runs")
+    if result.data["device"] != "cuda":
+        raise Skip("torch sees no GPU; see BNB053")
+    return _failed_layers(result, " on " + shorten(result.data["gpu"], 24))
+
+
+@rule("BNB053")
+def quantised_layers_need_gpu(machine: Snapshot) -> List[Problem]:
+    """Without a GPU bitsandbytes' layers do not compute, as in every release up to 0.45."""
+    result = ran(machine, "bitsandbytes_runs")
+    if result.data["device"] != "cpu":
+        raise Skip("torch sees a GPU; see BNB050")
+    return _failed_layers(result, "")
+
+
+def _failed_layers(result: ProbeResult, where: str) -> List[Problem]:
+    failed = {LAYERS[name]: str(seen["error"]) for name, seen in cases(result).items() if "error" in seen}
+    if not failed:
+        return []
+    names = {
+        "bitsandbytes": version(result, "bitsandbytes"),
+        "layers": f"{' and '.join(failed)} layers{where}",
+        "error": "; ".join(failed.values()),
+    }
+    return [Problem(names, tuple(f"{layer}: {error}" for layer, error in failed.items()), ("bitsandbytes",))]
+
+
+@rule("BNB051")
+def quantised_layers_wrong(machine: Snapshot) -> List[Problem]:
+    """bitsandbytes' layers compute something else than the dense layer, beyond what quantising costs."""
+    result = ran(machine, "bitsandbytes_runs")
+    found = []
+    for name, seen in cases(result).items():
+        for what in ("output_error", "gradient_error"):
+            if what in seen and not seen[what] <= QUANTISED_LIMITS[name]:
+                names = {
+                    "bitsandbytes": version(result, "bitsandbytes"),
+                    "layer": LAYERS[name],
+                    "what": "outputs" if what == "output_error" else "gradients",
+                    "error": seen[what],
+                    "limit": QUANTISED_LIMITS[name],
+                }
+                found.append(Problem(names, (f"{name} {what}: {seen[what]:.2g}",), ("bitsandbytes",)))
+    return found
+
+
+@rule("BNB052")
+def cpu_library_loaded(machine: Snapshot) -> List[Problem]:
+    """torch sees a GPU, and bitsandbytes loaded its CPU library or none."""
+    result = ran(machine, "bitsandbytes_runs")
+    if result.data["device"] != "cuda":
+        raise Skip("torch sees no GPU")
+    libraries = result.data["libraries"]
+    if any("_cpu" not in library for library in libraries):
+        return []
+    names = {
+        "bitsandbytes": version(result, "bitsandbytes"),
+        "loaded": ", ".join(libraries) or "no library",
+        "gpu": shorten(result.data["gpu"], 28),
+        "cuda": result.data["torch_cuda"],
+    }
+    return [Problem(names, tuple(libraries), ("bitsandbytes",))]
