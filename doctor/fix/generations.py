@@ -1,0 +1,304 @@
+"""Environments that are built beside each other and never changed; a link says which one is in use.
+
+The layout is told in doctor/home.py. A generation without `.incomplete` and with a receipt is whole. The link and
+the marker decide what is true; the journal only remembers the order of use, for `rollback`.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from envdoc.doctor.errors import FixError
+
+RECEIPT = "envdoc-receipt.json"
+_INCOMPLETE = ".incomplete"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One whole environment and what its receipt says."""
+
+    number: int
+    folder: Path
+    profile: str
+    lock_sha256: str
+    python_version: str
+    date: str
+    bytes: int
+    packages: int
+    is_current: bool = False
+
+    @property
+    def name(self) -> str:
+        """`0002-cpu-py311-0123456789ab`: the folder's name."""
+        return self.folder.name
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+
+class Generations:
+    """The generations under envdoc's folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._envs = home / "envs"
+        self._link = home / "current"
+        self._journal = home / "journal.jsonl"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold envdoc's folder alone. Raises FixError where another envdoc holds it, or where it cannot be made.
+
+        The lock goes with the process, however it ends.
+        """
+        try:
+            self._envs.mkdir(parents=True, exist_ok=True)
+            file = (self.home / "lock").open("a+")
+        except OSError as error:
+            raise FixError(
+                f"envdoc's folder `{self.home}` cannot be written: {error.strerror or error}.",
+                "Set ENVDOC_HOME to a folder of yours on a disk with room.",
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise FixError(
+                    f"Another envdoc (process {holder}) is at work in `{self.home}`.",
+                    "Wait until it has ended, or use another folder with ENVDOC_HOME.",
+                ) from error
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def list(self) -> Tuple[Generation, ...]:
+        """Every whole generation, oldest first. One whose receipt cannot be read is not whole."""
+        current = self._current_name()
+        found = (self._load(folder, current) for folder in self._folders())
+        return tuple(sorted((item for item in found if item is not None), key=lambda item: item.number))
+
+    def current(self) -> Optional[Generation]:
+        """The generation that the link points to, or None."""
+        return next((item for item in self.list() if item.is_current), None)
+
+    def begin(self, profile: str, lock_sha256: str) -> Path:
+        """A new folder for a generation, marked incomplete before anything else is in it."""
+        numbers = [int(folder.name[:4]) for folder in self._folders() if folder.name[:4].isdigit()]
+        used = [event["number"] for event in self._events() if isinstance(event.get("number"), int)]
+        number = max([*numbers, *used, 0]) + 1  # a number is never used again, even after a removal
+        folder = self._envs / f"{number:04d}-{profile}-{lock_sha256[:12]}"
+        try:
+            folder.mkdir(parents=True)
+            (folder / _INCOMPLETE).write_text(f"{os.getpid()}\n")
+        except OSError as error:
+            raise FixError(
+                f"`{folder}` cannot be made: {error.strerror or error}. Nothing was changed.",
+                "Make room on that disk, or set ENVDOC_HOME to another.",
+            ) from error
+        self._remember("begin", folder.name, number)
+        return folder
+
+    def complete(self, folder: Path, receipt: Mapping[str, Any]) -> Generation:
+        """Write the receipt, then take the marker away: from then on the generation is whole."""
+        temporary = folder / (RECEIPT + ".new")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(receipt, file, indent=2, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / RECEIPT)
+        (folder / _INCOMPLETE).unlink()
+        self._remember("complete", folder.name)
+        made = self._load(folder, self._current_name())
+        assert made is not None, "a receipt that was just written can be read"
+        return made
+
+    def switch(self, generation: Generation) -> Generation:
+        """Point the link at that generation, in one step: whoever reads it sees the old one or the new one.
+
+        The journal is written first: with a full disk that fails, and the link is as it was.
+        """
+        self._remember("switch", generation.name)
+        self._point(generation)
+        return self._reloaded(generation)
+
+    def rollback(self) -> Generation:
+        """Go back to the generation that was in use before the current one.
+
+        As with nix a second rollback goes further back, and never forth again. Unlike nix the order is that of use
+        and not of numbers, since a generation of the same lock is used again instead of built twice. Raises
+        FixError where there is nothing further back.
+        """
+        with self.locked():
+            current = self.current()
+            if current is None:
+                raise FixError("There is no current generation yet.", "Build one with `envdoc fix --apply`.")
+            whole = {item.name: item for item in self.list()}
+            before = [name for name in self._history() if name in whole]
+            if len(before) < 2:
+                raise FixError(
+                    f"There is no generation before `{current.name}`.", "See them with `envdoc generations`."
+                )
+            target = whole[before[-2]]
+            self._remember("rollback", target.name)
+            self._point(target)
+            return self._reloaded(target)
+
+    def remove_unused(self, keep: int = 2) -> Tuple[Generation, ...]:
+        """Remove all but the `keep` generations used last, and never the current one; and what was interrupted."""
+        with self.locked():
+            self.remove_incomplete()
+            recent = [name for name in dict.fromkeys(reversed(self._history()))][: max(1, keep)]
+            gone = tuple(item for item in self.list() if not item.is_current and item.name not in recent)
+            for item in gone:
+                self.discard(item.folder)
+            return gone
+
+    def remove_incomplete(self) -> Tuple[str, ...]:
+        """Remove what an interrupted build or removal left; their names. The caller holds the lock."""
+        current = self._current_name()
+        left = [
+            folder
+            for folder in self._folders()
+            if folder.name != current
+            and ((folder / _INCOMPLETE).exists() or self._load(folder, None) is None)
+        ]
+        for folder in left:
+            self.discard(folder)
+        for link in self.home.glob(".current-*"):
+            link.unlink()
+        return tuple(folder.name for folder in left)
+
+    def discard(self, folder: Path) -> None:
+        """Remove a generation's folder; marked incomplete first, so that a kill leaves nothing that looks whole."""
+        with contextlib.suppress(OSError):  # a full disk
+            (folder / _INCOMPLETE).touch()
+        with contextlib.suppress(OSError):
+            (folder / RECEIPT).unlink()
+        shutil.rmtree(str(folder), ignore_errors=True)
+        with contextlib.suppress(FixError):
+            self._remember("remove", folder.name)
+
+    def _point(self, generation: Generation) -> None:
+        temporary = self.home / f".current-{os.getpid()}"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            temporary.symlink_to(Path("envs") / generation.name)
+            temporary.replace(self._link)
+        except OSError as error:
+            raise FixError(
+                f"The link `{self._link}` could not be switched: {error.strerror or error}.",
+                "It must be a link of envdoc's own; the generation itself is kept.",
+            ) from error
+
+    def _reloaded(self, generation: Generation) -> Generation:
+        return next(item for item in self.list() if item.name == generation.name)
+
+    def _folders(self) -> List[Path]:
+        if not self._envs.is_dir():
+            return []
+        return sorted(
+            folder for folder in self._envs.iterdir() if folder.is_dir() and not folder.is_symlink()
+        )
+
+    def _current_name(self) -> Optional[str]:
+        try:
+            return Path(os.readlink(str(self._link))).name
+        except OSError:
+            return None
+
+    def _load(self, folder: Path, current: Optional[str]) -> Optional[Generation]:
+        if (folder / _INCOMPLETE).exists():
+            return None
+        try:
+            receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+            return Generation(
+                number=int(folder.name.split("-")[0]),
+                folder=folder,
+                profile=receipt["profile"],
+                lock_sha256=receipt["lock_sha256"],
+                python_version=receipt["python_version"],
+                date=receipt["date"],
+                bytes=receipt["bytes"],
+                packages=len(receipt["packages"]),
+                is_current=folder.name == current,
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _history(self) -> List[str]:
+        """Names in the order of use, the current one last.
+
+        A switch puts a name on top, a rollback goes back to one. The link decides where the two disagree (a kill
+        between the line in the journal and the link; a journal that was lost).
+        """
+        stack: List[str] = []
+        for event in self._events():
+            name = event.get("name")
+            if event.get("event") == "switch" and isinstance(name, str):
+                stack.append(name)
+            elif event.get("event") == "rollback" and name in stack:
+                del stack[len(stack) - stack[::-1].index(name) :]
+        current = self._current_name()
+        if current is not None:
+            if current in stack:
+                del stack[len(stack) - stack[::-1].index(current) :]
+            else:
+                stack.append(current)
+        return [name for place, name in enumerate(stack) if place == 0 or stack[place - 1] != name]
+
+    def _events(self) -> List[Dict[str, Any]]:
+        try:
+            lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return []
+        events = []
+        for line in lines:
+            with contextlib.suppress(ValueError):  # half a line: the writer was killed, or the disk was full
+                event = json.loads(line)
+                if isinstance(event, dict):
+                    events.append(event)
+        return events
+
+    def _remember(self, event: str, name: str, number: Optional[int] = None) -> None:
+        entry: Dict[str, Any] = {"at": now(), "event": event, "name": name}
+        if number is not None:
+            entry["number"] = number
+        try:
+            with self._journal.open("a", encoding="utf-8") as file:
+                file.write("\n" if self._ends_in_half_a_line() else "")
+                file.write(json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise FixError(
+                f"The journal `{self._journal}` cannot be written: {error.strerror or error}.",
+                "Nothing was switched. Make room on that disk, or set ENVDOC_HOME to another.",
+            ) from error
+
+    def _ends_in_half_a_line(self) -> bool:
+        with self._journal.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            if file.tell() == 0:
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat()

@@ -1,0 +1,289 @@
+"""What pip and uv have in common here: run one, watch the bytes arrive, say why it failed, try again where that helps.
+
+Both install wheels only, each checked against the hash in the lock, and resolve nothing.
+"""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional
+
+from envdoc.doctor.errors import FixError
+from envdoc.doctor.fix.pip_config import last_line
+
+Report = Callable[[str], None]
+
+STRICT = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+_STALL_SECONDS = (
+    900.0  # no byte for so long: pip's own read limit is 15 s, a slow disk unpacks torch in minutes
+)
+_PAUSES_SECONDS = (2.0, 10.0)  # before the second and the third attempt
+
+# A setting of these would send files elsewhere, or refuse a lock that is complete.
+_UNWANTED = (
+    "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_NO_BINARY",
+    "PIP_REQUIRE_VIRTUALENV", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV",
+)  # fmt: skip
+
+
+class Installer:
+    """One of the tools. `arrived` counts what is on the disk now; nothing is estimated but the time left."""
+
+    name = ""
+
+    def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:
+        """Make ready for installing into that interpreter's environment; files it needs go to `temporary`."""
+
+    def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
+        """The argument list that installs `lock` into that interpreter's environment."""
+        raise NotImplementedError
+
+    def variables(self) -> Dict[str, str]:
+        """What it needs in its environment besides the caller's own."""
+        return {}
+
+    def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
+        """What `arrived` comes to at the end, from a profile's measured sizes."""
+        raise NotImplementedError
+
+    def arrived(self, environment: Path, temporary: Path) -> int:
+        """The bytes that it has written since `prepare`."""
+        raise NotImplementedError
+
+
+class Failure(FixError):
+    """An installer that failed, and the kind of its failure: hash, network, missing, disk or other."""
+
+    def __init__(self, kind: str, message: str, hint: str, digest: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.digest = digest  # of the file that arrived, where its hash differs from the lock's
+
+
+def install(
+    installer: Installer,
+    environment: Path,
+    lock: Path,
+    temporary: Path,
+    log: Path,
+    total_bytes: int,
+    report: Report,
+    wheelhouse: Optional[Path] = None,
+) -> None:
+    """Install every pin of `lock` into the virtual environment; up to three attempts where a download broke off.
+
+    `total_bytes` is what the installer's `arrived` comes to, for the progress line. The tool's whole output goes
+    to `log`. Raises Failure. A file whose hash differs is fetched once more: if other bytes come it was a broken
+    download, and only the same bytes twice are called a wrong file (most reports of wrong hashes of torch are
+    truncated downloads: pytorch#104598, pytorch#110847).
+    """
+    digest = ""
+    for attempt in range(len(_PAUSES_SECONDS) + 1):
+        try:
+            _attempt(
+                installer, environment, lock, temporary, log, total_bytes, report, wheelhouse, attempt > 0
+            )
+            return
+        except Failure as failure:
+            if failure.kind == "hash" and failure.digest and failure.digest == digest:
+                raise
+            if failure.kind not in ("hash", "network") or attempt == len(_PAUSES_SECONDS):
+                raise _incomplete(failure) if failure.kind == "hash" else failure from None
+            digest = failure.digest
+            report(f"The download broke off ({failure.message.rstrip('.')}); trying again.")
+            time.sleep(_PAUSES_SECONDS[attempt])
+
+
+def _attempt(
+    installer: Installer,
+    environment: Path,
+    lock: Path,
+    temporary: Path,
+    log: Path,
+    total_bytes: int,
+    report: Report,
+    wheelhouse: Optional[Path],
+    again: bool,
+) -> None:
+    command = installer.command(environment / "bin" / "python", lock, wheelhouse, again)
+    with log.open("ab") as output:
+        start = output.tell()
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=clean_environment(os.environ, temporary, installer.variables()),
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as error:
+            raise Failure("other", f"`{command[0]}` could not be started: {error}.", "") from error
+    try:
+        _watch(process, installer, environment, temporary, total_bytes, report)
+    finally:
+        if process.poll() is None:  # Ctrl-C, a stall, a failure of our own
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode != 0:
+        with log.open("rb") as output:
+            output.seek(start)
+            raise failure_of(
+                installer.name, output.read().decode("utf-8", "replace"), process.returncode, log
+            )
+
+
+def _watch(
+    process: "subprocess.Popen[bytes]",
+    installer: Installer,
+    environment: Path,
+    temporary: Path,
+    total_bytes: int,
+    report: Report,
+) -> None:
+    started = told = moved = time.monotonic()
+    most = first = installer.arrived(environment, temporary)
+    pause = 0.2
+    while True:
+        try:
+            process.wait(pause)
+            return
+        except subprocess.TimeoutExpired:
+            looked = time.monotonic()
+        arrived = installer.arrived(environment, temporary)
+        now = time.monotonic()
+        pause = min(5.0, max(1.0, 10 * (now - looked)))  # looking must not cost a tenth of the work
+        if arrived > most:
+            most, moved = arrived, now
+        if now - moved > _STALL_SECONDS:
+            raise Failure(
+                "network",
+                f"No byte has arrived for {_STALL_SECONDS / 60:.0f} minutes.",
+                "Look at the network, then run it again: what has arrived is kept in the installer's cache.",
+            )
+        if now - told >= 5.0:
+            told = now
+            report(progress_line(most, total_bytes, (most - first) / (now - started)))
+
+
+def progress_line(arrived_bytes: int, total_bytes: int, bytes_per_second: float) -> str:
+    """`1.2 of 8.3 GB written, about 2 min left`; without the time where nothing moves or more came than expected."""
+    if arrived_bytes >= total_bytes:
+        return f"{arrived_bytes / 1e9:.2f} GB written"
+    line = f"{arrived_bytes / 1e9:.2f} of {total_bytes / 1e9:.2f} GB written"
+    if bytes_per_second < 1:
+        return line
+    seconds = (total_bytes - arrived_bytes) / bytes_per_second
+    return line + (
+        f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
+    )
+
+
+def tree_bytes(folder: Path) -> int:
+    """The sizes of all files under the folder; what disappears meanwhile counts nothing."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_size
+                    except OSError:
+                        continue
+        except OSError:
+            continue
+    return total
+
+
+def clean_environment(environ: Mapping[str, str], temporary: Path, more: Mapping[str, str]) -> Dict[str, str]:
+    """The caller's variables without those that would send files elsewhere, with `temporary` for downloads."""
+    kept = {name: value for name, value in environ.items() if name not in _UNWANTED}
+    kept.update(
+        TMPDIR=str(temporary), PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1", PYTHONNOUSERSITE="1"
+    )
+    kept.update(more)
+    return kept
+
+
+_CAUSES = (
+    ("disk", r"No space left on device|Disk quota exceeded|os error 28\b"),
+    ("hash", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch"),
+    (
+        "network",
+        r"IncompleteRead|Connection (broken|reset|aborted)|Read timed out|ReadTimeout|not enough bytes were received|"
+        r"error decoding response body|unexpected (EOF|end of file)|error sending request|operation timed out|"
+        r"Temporary failure in name resolution|Name or service not known|Network is unreachable|dns error|"
+        r"Max retries exceeded|NewConnectionError|Could not fetch URL|50[234] (Server Error|Bad Gateway|Service)",
+    ),
+    (
+        "missing",
+        r"No matching distribution found|Could not find a version|No solution found|[Nn]ot found in the",
+    ),
+)
+
+
+def failure_of(tool: str, output: str, returncode: int, log: Path) -> Failure:
+    """What an installer's output says about why it failed, as one sentence with a hint."""
+    kind = next((name for name, pattern in _CAUSES if re.search(pattern, output)), "other")
+    again = "Run it again: what has arrived is kept in the installer's cache."
+    if kind == "disk":
+        return Failure(
+            kind, "The disk is full.", "Make room, or set ENVDOC_HOME to a folder on a larger disk."
+        )
+    if kind == "hash":
+        # pip: "torch==2.0.1 from https://... : Expected sha256 ... Got ...";  uv: "Hash mismatch for `torch==2.0.1`"
+        name = re.search(
+            r"^\s+([\w.-]+==\S+?)(?= from )|[Hh]ash mismatch for `([^`]+)`", output, re.MULTILINE
+        )
+        got = re.search(r"(?:Got|Computed:\s+sha256:)\s*([0-9a-f]{64})", output)
+        what = next((group for group in name.groups() if group), "a file") if name else "a file"
+        return Failure(
+            kind,
+            f"The hash of {what} differs from the lock's: the index or a mirror serves another file.",
+            "Nothing of it was installed. Try the package index itself, and if it stays so, report it.",
+            got.group(1) if got else "",
+        )
+    if kind == "network":
+        return Failure(kind, f"{tool} lost the connection: {_error_line(output)}", again)
+    if kind == "missing":
+        return Failure(
+            kind,
+            f"The package index lacks a pinned file: {_error_line(output)}",
+            "Compare `pip config list` with the index you mean: a mirror may lag behind, or lack a package.",
+        )
+    how = f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
+    return Failure(
+        kind, f"{tool} ended with {how}: {_error_line(output)}", f"Its whole output is in `{log}`."
+    )
+
+
+def _incomplete(failure: Failure) -> Failure:
+    return Failure(
+        "incomplete",
+        "The download was incomplete three times: each time other bytes arrived.",
+        "Run it again. If it stays so, a proxy between here and the package index cuts large files.",
+        failure.digest,
+    )
+
+
+def _error_line(output: str) -> str:
+    """The line that names the error: pip writes `ERROR:`, uv `error:` and its causes below."""
+    marked = [line for line in output.splitlines() if re.match(r"\s*(ERROR:|error:|cause:|Caused by:)", line)]
+    return re.sub(r"^(ERROR|error|cause|Caused by):\s*", "", last_line("\n".join(marked) or output))[:400]
+
+
+def _die_with_parent() -> None:
+    """In the child, before it starts: SIGKILL for it when envdoc dies, so that no orphan goes on writing."""
+    pr_set_pdeathsig = 1
+    _LIBC.prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+_LIBC = ctypes.CDLL(None)  # loaded here: between fork and exec nothing may be imported

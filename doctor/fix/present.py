@@ -1,0 +1,106 @@
+"""A plan, the profiles and the generations as text for a person."""
+
+from typing import List, Sequence
+
+from envdoc.doctor.fix.choose import Choice
+from envdoc.doctor.fix.generations import Generation
+from envdoc.doctor.fix.plan import How, Plan
+from envdoc.doctor.fix.profiles import Profile
+
+
+def plan_text(plan: Plan) -> str:
+    """What would be done and why, what it downloads, what it needs of the disk, and what is left to the reader."""
+    if plan.nothing_to_do:
+        return f"Nothing to do. {plan.why}\n"
+    lines: List[str] = []
+    if plan.builds:
+        lines += _build_lines(plan)
+    else:
+        lines.append(f"No new environment is needed. {plan.why}")
+    for how, heading in (
+        (How.NEW_ENVIRONMENT, "Mended by the new environment:"),
+        (How.IN_PLACE, "Can be mended in place, by you:"),
+        (How.PRINTED, "Left to you:"),
+    ):
+        actions = [action for action in plan.actions if action.how is how]
+        if not actions:
+            continue
+        lines += ["", heading]
+        for action in actions:
+            lines.append(f"  {action.code}  {action.title}")
+            if how is not How.NEW_ENVIRONMENT:
+                lines.append(f"      {action.reason}")
+            lines += [f"      $ {command}" for command in action.commands]
+    return "\n".join(lines) + "\n"
+
+
+def _build_lines(plan: Plan) -> List[str]:
+    profile, python = plan.choice.profile, plan.choice.python
+    if profile is None or python is None:
+        lines = [f"A new environment is needed, and no profile fits this machine. {plan.why}"]
+        return lines + [f"  {name}: {fact}" for name, fact in plan.choice.rejected]
+    lines = [
+        f"A new environment: {profile.name} ({profile.title}).",
+        f"  Why: {plan.why}",
+        *(f"  {reason}" for reason in plan.choice.reasons),
+    ]
+    download = size(plan.download_bytes)
+    if plan.least_download_bytes < plan.download_bytes:
+        download = f"{size(plan.least_download_bytes)} where the index offers torch's CPU build, otherwise {download}"
+    lines.append(f"  Download: {download}, with {plan.installer}, every file checked against its hash.")
+    disk = size(plan.disk_bytes)
+    if plan.least_disk_bytes < plan.disk_bytes:
+        disk = f"{size(plan.least_disk_bytes)}, or {disk}"
+    free = "" if plan.free_bytes is None else f"; {size(plan.free_bytes)} are free"
+    lines.append(f"  Disk while it is built: {disk}{free}.")
+    lines.append(
+        "  Beside your other environments: none of them is changed, and `envdoc rollback` goes back."
+    )
+    if plan.choice.gpu_unused:
+        lines.append("  The GPU of this machine stays unused, because:")
+        lines += [f"    {name}: {fact}" for name, fact in plan.choice.rejected]
+    return lines
+
+
+def profiles_text(profiles: Sequence[Profile], choice: Choice) -> str:
+    """Every profile with what it needs, and the one fact against each that does not fit this machine."""
+    facts = dict(choice.rejected)
+    lines: List[str] = []
+    for profile in profiles:
+        chosen = choice.profile is not None and choice.profile.name == profile.name
+        lines.append(f"{'*' if chosen else ' '} {profile.name}: {profile.title}")
+        if not profile.is_cpu:
+            lines.append(
+                f"      driver {profile.driver_minor} or newer ({profile.driver_exact} for everything); "
+                f"GPU code {' '.join(profile.torch_architectures)}"
+            )
+        lines.append(
+            f"      {size(profile.download_bytes)} to download, {size(profile.venv_bytes)} on disk; "
+            f"trained in on {profile.date}"
+        )
+        if profile.cpu_build is not None:
+            lines.append(
+                f"      with torch's CPU build, where the index offers it: {size(profile.cpu_build.download_bytes)} "
+                f"to download, {size(profile.cpu_build.venv_bytes)} on disk"
+            )
+        if profile.name in facts:
+            lines.append(f"      does not fit: {facts[profile.name]}")
+    lines.append("* fits this machine best." if choice.profile else "None fits this machine.")
+    return "\n".join(lines) + "\n"
+
+
+def generations_text(generations: Sequence[Generation]) -> str:
+    """Every generation, oldest first, the current one marked."""
+    if not generations:
+        return "There is no generation yet. `envdoc fix --apply` builds one.\n"
+    lines = [
+        f"{'*' if item.is_current else ' '} {item.name}  Python {item.python_version}, {item.packages} packages, "
+        f"{size(item.bytes)}, built {item.date}"
+        for item in generations
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def size(count_bytes: int) -> str:
+    """`2.93 GB`, or `12.3 MB` below a gigabyte."""
+    return f"{count_bytes / 1e9:.2f} GB" if count_bytes >= 1e9 else f"{count_bytes / 1e6:.1f} MB"

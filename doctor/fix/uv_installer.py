@@ -1,0 +1,77 @@
+"""uv, where it is there: many downloads at once, and files shared between generations by its cache."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Set
+
+from envdoc.doctor.child import run
+from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.fix.installer import STRICT, Installer, tree_bytes
+from envdoc.doctor.fix.pip_config import PipConfig, read_pip_config
+from envdoc.doctor.tables.versions import numbers
+
+_OLDEST = (0, 4, 23)  # UV_DEFAULT_INDEX and UV_INDEX
+
+
+class UvInstaller(Installer):
+    """The program `uv`, with pip's configuration translated."""
+
+    name = "uv"
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self._config = PipConfig()
+        self._cache: Optional[Path] = None
+        self._known: Set[str] = set()
+
+    def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:
+        """Read pip's configuration, and see what the cache holds already."""
+        self._config = PipConfig() if wheelhouse else read_pip_config(python)
+        told = run([self.program, "cache", "dir"], 30.0)
+        self._cache = Path(told.stdout.strip()) if told.ok and told.stdout.strip() else None
+        self._known = {str(entry) for entry in self._entries()}
+
+    def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
+        """uv compares lengths and hashes before anything enters its cache, so that a second attempt is the same."""
+        command = [self.program, "pip", "install", "--no-progress", "--python", str(python), *STRICT]
+        command += ["--offline", "--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
+        return [*command, *self._config.uv_arguments(), "-r", str(lock)]
+
+    def variables(self) -> Dict[str, str]:
+        """pip's index, certificates and proxy as uv's variables."""
+        return self._config.uv_environment()
+
+    def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
+        """uv unpacks while it downloads, into its cache, and links the files from there."""
+        return venv_bytes
+
+    def arrived(self, environment: Path, temporary: Path) -> int:
+        """The entries that are new in uv's cache; what was there before need not arrive."""
+        return sum(tree_bytes(entry) for entry in self._entries() if str(entry) not in self._known)
+
+    def _entries(self) -> List[Path]:
+        if self._cache is None:
+            return []
+        return [
+            *self._cache.glob("archive-v*/*"),
+            *self._cache.glob(".tmp*"),
+            *self._cache.glob("archive-v*/.tmp*"),
+        ]
+
+
+def find_uv(environ: Optional[Mapping[str, str]] = None) -> Optional[UvInstaller]:
+    """uv beside envdoc's own interpreter or on PATH, if it runs and is new enough; None otherwise."""
+    values = os.environ if environ is None else environ
+    for folder in (str(Path(sys.executable).parent), values.get("PATH", os.defpath)):
+        program = shutil.which("uv", path=folder)
+        if program is None:
+            continue
+        try:
+            told = run([program, "--version"], 30.0)
+        except EnvdocError:
+            continue
+        if told.ok and numbers(told.stdout.replace("uv ", "", 1)) >= _OLDEST:
+            return UvInstaller(program)
+    return None
