@@ -45,6 +45,12 @@ def couplings(code: str = "") -> Tuple[Coupling, ...]:
     return tuple(row for row in rows if not code or row.code == code)
 
 
+def torch_minimum(transformers: str) -> Optional[str]:
+    """The torch below which that transformers silently disables torch, or None where it was not looked at."""
+    rows = load("couplings")["torch_minimum"].items()
+    return next((minimum for versions, minimum in rows if satisfies(transformers, versions)), None)
+
+
 def _coupling(row: "dict[str, object]") -> Coupling:
     pair = tuple(_requirement(str(text)) for text in row.pop("pair"))  # type: ignore[attr-defined]
     links = tuple(str(link) for link in row.pop("links", ()))  # type: ignore[attr-defined]

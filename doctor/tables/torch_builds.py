@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from envdoc.doctor.tables import load
 from envdoc.doctor.tables.versions import public
@@ -26,12 +26,11 @@ class TorchRelease:
 @lru_cache(maxsize=None)
 def torch_releases() -> Tuple[TorchRelease, ...]:
     """Every row, oldest first."""
-    return tuple(
-        TorchRelease(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
-        )
-        for row in load("torch_builds")["release"]
-    )
+    return tuple(TorchRelease(**_frozen(row)) for row in load("torch_builds")["release"])
+
+
+def _frozen(row: Dict[str, Any]) -> Dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
 
 
 def torch_release(version: str, cuda: Optional[str] = None) -> Optional[TorchRelease]:

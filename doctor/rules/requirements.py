@@ -1,0 +1,135 @@
+"""What each installed distribution requires of the others, as pip would judge it: markers and extras honoured."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
+
+from envdoc.doctor.facts.snapshot import Interpreter, Package
+from envdoc.doctor.tables.versions import numbers
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+# Where the rooms of a training run begin; what these need, directly or not, a run needs too.
+TRAINING = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "tokenizers",
+    "safetensors",
+    "huggingface-hub",
+    "sentencepiece",
+)
+
+
+@dataclass(frozen=True)
+class Need:
+    """One requirement of one installed distribution that applies here, and what is installed for it."""
+
+    owner: str
+    owner_version: str
+    name: str  # normalised
+    specifier: str  # ">=0.34,<1.0", empty for any
+    found: Optional[str]  # the installed version; None: not installed; "": installed, version unknown
+
+    @property
+    def text(self) -> str:
+        """`huggingface-hub<1.0,>=0.34.0`"""
+        return self.name + self.specifier
+
+
+@lru_cache(maxsize=4)
+def needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Need, ...]:
+    """Every requirement that applies to this interpreter. Lines that are no requirement are passed over."""
+    installed: Dict[str, Package] = {}
+    for package in packages:  # the first on the search path is the one that is imported
+        installed.setdefault(package.name, package)
+    environment = _environment(interpreter)
+    extras: Dict[str, Set[str]] = {name: set() for name in installed}
+    found: Dict[Tuple[str, str], Need] = {}
+    waiting = list(installed)
+    while waiting:
+        owner = installed[waiting.pop()]
+        for requirement in _applicable(owner, extras[owner.name], environment):
+            name = _normalised(requirement.name)
+            have = installed.get(name)
+            need = Need(
+                owner.name, owner.version, name, str(requirement.specifier), have.version if have else None
+            )
+            found[owner.name, need.text] = need
+            if have is not None and not requirement.extras <= extras[name]:
+                extras[name] |= requirement.extras
+                waiting.append(name)
+    return tuple(sorted(found.values(), key=lambda need: (need.owner, need.text)))
+
+
+@lru_cache(maxsize=4)
+def training_packages(packages: Tuple[Package, ...], interpreter: Interpreter) -> Set[str]:
+    """The names of the training stack and of everything that it needs."""
+    by_owner: Dict[str, List[str]] = {}
+    for need in needs(packages, interpreter):
+        by_owner.setdefault(need.owner, []).append(need.name)
+    reached: Set[str] = set()
+    waiting = list(TRAINING)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += by_owner.get(name, [])
+    return reached
+
+
+def _applicable(owner: Package, extras: Set[str], environment: Dict[str, str]) -> "Iterator[Requirement]":
+    for line in owner.requires:
+        if _only_for_an_extra(line) and not extras:  # nine tenths of the lines, and parsing costs 0.1 ms each
+            continue
+        requirement = _requirement(line)
+        if requirement is None:
+            continue
+        marker = requirement.marker
+        if marker is None or any(
+            marker.evaluate(dict(environment, extra=extra)) for extra in ("", *sorted(extras))
+        ):
+            yield requirement
+
+
+def _only_for_an_extra(line: str) -> bool:
+    _, _, marker = line.partition(";")
+    return "extra" in marker and " or " not in marker
+
+
+@lru_cache(maxsize=None)
+def _requirement(line: str) -> "Optional[Requirement]":
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+def _environment(interpreter: Interpreter) -> Dict[str, str]:
+    """The marker variables (PEP 508) of the target, which is another Python than the one that runs this."""
+    minor = ".".join(str(number) for number in numbers(interpreter.version)[:2])
+    system = interpreter.system or "Linux"
+    return {
+        "python_version": minor,
+        "python_full_version": interpreter.version,
+        "os_name": "nt" if system == "Windows" else "posix",
+        "sys_platform": {"Windows": "win32"}.get(system, system.lower()),
+        "platform_system": system,
+        "platform_machine": interpreter.machine,
+        "platform_release": "",
+        "platform_version": "",
+        "platform_python_implementation": interpreter.implementation,
+        "implementation_name": interpreter.implementation.lower(),
+        "implementation_version": interpreter.version,
+    }
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
