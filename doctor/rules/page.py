@@ -32,7 +32,7 @@ def page(code: str) -> str:
         f"**{message.summary}**",
         f"Where it fails this is {SEVERITIES[message.severity]}. The fault is of {WHOSE[message.kind]}.",
         "## How it shows",
-        f"In the report, with what was found in place of the `{names}`:\n\n> {message.title}",
+        f"In the report, with what was found in place of the names in braces:\n\n> {message.title}",
         message.detail,
     ]
     if message.example:
