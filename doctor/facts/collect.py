@@ -18,7 +18,7 @@ from envdoc.doctor.facts.variables import variables
 from envdoc.doctor.finding import Target
 from envdoc.doctor.version import envdoc_version
 
-LIMIT_SECONDS = 60.0  # for everything; a statvfs on a dead network disk never returns and cannot be stopped
+LIMIT_SECONDS = 60.0  # a statvfs on a dead network disk never returns and cannot be stopped
 Facts = Dict[str, Any]  # fields of Snapshot
 Job = Callable[[], Facts]
 
@@ -32,12 +32,12 @@ def collect(target: Target, quick: bool = False) -> Snapshot:
     environ: Mapping[str, str] = dict(os.environ)
     facts: Facts = {}
     errors: List[CollectorError] = []
-    # The first three wait for a child or a disk; beside them this thread's own reading costs no time.
+    # These wait for a child, a disk or an import, while this thread waits for the target.
     beside: Tuple[Tuple[str, Job], ...] = (
         ("driver", lambda: _driver_facts(quick)),
         ("toolkit", lambda: {"toolkit": toolkit(environ)}),
-        ("storage", lambda: {"storage": storage(environ, Path.cwd())}),
-        ("environment", lambda: _environment_facts(target.path, environ, errors)),
+        ("storage", lambda: {"storage": storage(environ, _working_folder(environ))}),
+        ("version", lambda: {"envdoc_version": envdoc_version()}),
     )
     threads = [Thread(target=_run, args=(name, job, facts, errors), daemon=True) for name, job in beside]
     for thread in threads:
@@ -46,6 +46,7 @@ def collect(target: Target, quick: bool = False) -> Snapshot:
     _run("variables", lambda: {"variables": variables(environ)}, facts, errors)
     _run("pci", lambda: {"pci_devices": gpu.pci_devices()}, facts, errors)
     _run("device nodes", lambda: {"device_nodes": gpu.device_nodes()}, facts, errors)
+    facts.update(_environment_facts(target.path, environ, errors))
     deadline = time.monotonic() + LIMIT_SECONDS
     for (name, _), thread in zip(beside, threads):
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -53,7 +54,6 @@ def collect(target: Target, quick: bool = False) -> Snapshot:
             errors.append(CollectorError(name, f"It did not finish within {LIMIT_SECONDS:.0f} s."))
     return _printable(
         Snapshot(
-            envdoc_version=envdoc_version(),
             taken_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             target_reason=target.reason,
             errors=tuple(errors),
@@ -67,6 +67,13 @@ def _run(name: str, job: Job, facts: Facts, errors: List[CollectorError]) -> Non
         facts.update(job())
     except Exception as error:  # whatever a machine does to one collector, the others stand
         errors.append(CollectorError(name, f"{type(error).__name__}: {error}"))
+
+
+def _working_folder(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # somebody deleted it under us
+        return Path(environ.get("PWD") or "/")
 
 
 def _driver_facts(quick: bool) -> Facts:

@@ -4,8 +4,8 @@ Started as `PYTHON -I -S driver_child.py SECONDS` and never imported. Each line 
 (key, value), flushed at once, so that what was learned stays when a later call never returns. What can hang comes
 last: nvmlInit_v2 after cuDriverGetVersion, which needs no cuInit, and cuInit after everything else.
 
-Signatures, structures and numbers: nvml.h and cuda.h of the CUDA 13.0 toolkit (2025-08); all of them are in the
-libraries since CUDA 11.
+Signatures, structures and numbers: NVIDIA's "NVML API Reference Guide" and cuda.h of CUDA 13.0. What this prints
+was compared with nvidia-smi and torch on an H200 with driver 580.159.04 on 2026-11-24.
 """
 
 from __future__ import annotations
@@ -25,6 +25,15 @@ class Memory(ctypes.Structure):
     """nvmlMemory_t, in bytes."""
 
     _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
+
+
+class Memory2(ctypes.Structure):
+    """nvmlMemory_v2_t, in bytes; unlike the first, it does not count the driver's own reserve as used."""
+
+    _fields_ = [
+        ("version", ctypes.c_uint),
+        *((name, ctypes.c_ulonglong) for name in ("total", "reserved", "free", "used")),
+    ]
 
 
 class Pci(ctypes.Structure):
@@ -130,8 +139,10 @@ def ask_gpu(nvml: ctypes.CDLL, index: int) -> None:
     first, second = ctypes.c_int(), ctypes.c_int()
     if call("nvmlDeviceGetCudaComputeCapability", ctypes.byref(first), ctypes.byref(second)):
         gpu["capability"] = f"{first.value}.{second.value}"
-    memory = Memory()
-    if call("nvmlDeviceGetMemoryInfo", ctypes.byref(memory)):
+    memory, newer = Memory(), Memory2(version=ctypes.sizeof(Memory2) | 2 << 24)
+    if call("nvmlDeviceGetMemoryInfo_v2", ctypes.byref(newer)):  # since driver 510
+        gpu["memory_bytes"], gpu["memory_used_bytes"] = newer.total, newer.used
+    elif call("nvmlDeviceGetMemoryInfo", ctypes.byref(memory)):
         gpu["memory_bytes"], gpu["memory_used_bytes"] = memory.total, memory.used
     if call("nvmlDeviceGetMigMode", ctypes.byref(first), ctypes.byref(second)):
         gpu["mig_enabled"] = first.value == 1

@@ -1,13 +1,13 @@
-"""The target interpreter as it describes itself, in two children that run side by side.
+"""The target interpreter as it describes itself in a child.
 
-One is isolated (`-I`) and tells what the build is, whatever PYTHONPATH holds. The other runs as a training script
-would, and tells the search path with PYTHONPATH and the user's own site-packages in it.
+The child is isolated (`-I`) and tells what the build is, whatever PYTHONPATH holds. Where a training script would see
+another search path (PYTHONPATH is set, or the user's own site-packages may be on it), a second child that is not
+isolated tells that path.
 """
 
 import os
 from ast import literal_eval
 from pathlib import Path
-from threading import Thread
 from typing import Any, Dict, List, Optional, Tuple
 
 from envdoc.doctor.child import Completed, run
@@ -16,12 +16,13 @@ from envdoc.doctor.facts.snapshot import Interpreter
 
 TIMEOUT_SECONDS = 10.0  # a Python on a cold network disk was seen to need several; a healthy one needs 0.02
 _MARK = "envdoc-interpreter:"
+_PATH_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONPLATLIBDIR")
 
 # Python 3.4 syntax, so that an old interpreter is named and not met with a SyntaxError. ascii and not json, whose
 # import costs more than all of the rest. Standard modules are imported, not looked for: a _ctypes.so whose libffi is
 # gone is there and does not load.
 _DESCRIBE = """
-import os, sys
+import os, site, sys
 def module(name):
     try:
         return __import__(name)
@@ -29,6 +30,13 @@ def module(name):
         return None
 def found(name):
     return any(f.find_spec(name, None) for f in sys.meta_path if hasattr(f, "find_spec"))
+def excludes_user_site():  # site.venv() reads the same line
+    try:
+        with open(os.path.join(sys.prefix, "pyvenv.cfg"), "rb") as file:
+            text = file.read().lower().replace(b" ", b"")
+    except (IOError, OSError):
+        return False
+    return sys.prefix != sys.base_prefix and b"include-system-site-packages=true" not in text
 ssl = module("_ssl")
 modules = [("ssl", ssl), ("lzma", module("_lzma")), ("bz2", module("_bz2")), ("zlib", module("zlib")),
            ("sqlite3", module("_sqlite3")), ("ctypes", module("_ctypes")),
@@ -43,12 +51,13 @@ print("envdoc-interpreter:" + ascii({
     "system": uname[0], "machine": uname[4], "sys_path": sys.path, "has_pip": found("pip"),
     "openssl_version": getattr(ssl, "OPENSSL_VERSION", ""),
     "missing_modules": [name for name, value in modules if not value],
+    "user_site": site.getusersitepackages(), "excludes_user_site": excludes_user_site(),
 }))
 """
 _SEARCH_PATH = """
 import sys, site
 print("envdoc-interpreter:" + ascii({
-    "sys_path": sys.path, "user_site_enabled": bool(site.ENABLE_USER_SITE), "user_site": site.getusersitepackages()}))
+    "sys_path": sys.path, "user_site_enabled": bool(site.ENABLE_USER_SITE)}))
 """
 
 
@@ -61,14 +70,12 @@ def describe(python: str) -> Interpreter:
     obstacle = _obstacle(Path(python))
     if obstacle:
         return Interpreter(path=python, error=obstacle)
-    search: List[Tuple[Optional[Dict[str, Any]], str]] = []
-    beside = Thread(target=lambda: search.append(_ask(python, ["-B"], _SEARCH_PATH)), daemon=True)
-    beside.start()
     told, error = _ask(python, ["-I", "-B"], _DESCRIBE)
-    beside.join()
     if told is None:
         return Interpreter(path=python, error=error)
-    real, _ = search[0] if search else (None, "")  # None where PYTHONPATH breaks even `import site`
+    real: Optional[Dict[str, Any]] = None
+    if not told["excludes_user_site"] or any(os.environ.get(name) for name in _PATH_VARIABLES):
+        real, _ = _ask(python, ["-B"], _SEARCH_PATH)  # None where PYTHONPATH breaks even `import site`
     return _interpreter(python, told, real or {})
 
 
@@ -87,7 +94,7 @@ def _interpreter(python: str, told: Dict[str, Any], real: Dict[str, Any]) -> Int
         site_packages=tuple(p for p in isolated_path if Path(p).name in ("site-packages", "dist-packages")),
         sys_path=_folders(real["sys_path"]) if real else isolated_path,
         user_site_enabled=real.get("user_site_enabled", False),
-        user_site=real.get("user_site") or "",
+        user_site=told["user_site"] or "",
         has_pip=told["has_pip"],
         openssl_version=told["openssl_version"],
         missing_modules=tuple(told["missing_modules"]),

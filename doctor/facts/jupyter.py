@@ -29,15 +29,16 @@ def jupyter(environ: Mapping[str, str], prefix: str, packages: Iterable[Package]
 
 
 def _kernels(environ: Mapping[str, str], prefix: str) -> Tuple[Kernel, ...]:
-    home = Path(environ.get("HOME") or "~").expanduser()
-    data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    data = Path(environ.get("XDG_DATA_HOME") or Path(environ.get("HOME") or "/") / ".local" / "share")
     folders = [Path(environ.get("JUPYTER_DATA_DIR") or data / "jupyter")]
     folders += [Path(prefix) / "share" / "jupyter"] if prefix else []
     folders += map(Path, _SYSTEM_FOLDERS)
     kernels: List[Kernel] = []
     for folder in folders:
         try:
-            specs = sorted((folder / "kernels").glob("*/kernel.json"), key=lambda spec: spec.parent.name.lower())
+            specs = sorted(
+                (folder / "kernels").glob("*/kernel.json"), key=lambda spec: spec.parent.name.lower()
+            )
         except OSError:
             continue
         for spec in specs:

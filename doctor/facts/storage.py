@@ -18,16 +18,23 @@ class _Mount(NamedTuple):
 def storage(environ: Mapping[str, str], work: Path) -> Tuple[Storage, ...]:
     """One Storage a purpose. Of a folder that is not there yet, the room is that of the nearest one above it."""
     mounts = _mounts()
-    home = Path(environ.get("HOME") or "~").expanduser()
+    home = _home(environ)
     folders = (
         ("home", home),
         ("cache", hub_cache(environ, home)),
         ("tmp", Path(next((environ[v] for v in ("TMPDIR", "TEMP", "TMP") if environ.get(v)), "/tmp"))),
         ("work", work),
-        ("envdoc", envdoc_home(environ)),
+        ("envdoc", envdoc_home({"ENVDOC_HOME": str(home / ".envdoc"), **environ})),
         ("shm", machine_path("/dev/shm")),
     )
     return tuple(_storage(purpose, folder, mounts) for purpose, folder in folders)
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    try:
+        return Path(environ.get("HOME") or "~").expanduser()
+    except RuntimeError:  # a container that runs as a number nobody has: there is no home
+        return Path("/")
 
 
 def hub_cache(environ: Mapping[str, str], home: Path) -> Path:

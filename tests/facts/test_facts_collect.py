@@ -1,6 +1,11 @@
 """The whole snapshot: of the real patient, of broken targets, of a machine that fails a collector."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import fakes
 
@@ -102,3 +107,44 @@ def test_torch_is_never_imported(bare_machine, tmp_path, monkeypatch, patient):
     snapshot = collect(Target(str(patient), "test"), quick=True)
     assert ("2.0.1+cu117", ("sm_80", "sm_86")) == (snapshot.torch.version, snapshot.torch.architectures)
     assert "2.0.1" == snapshot.package("torch").version
+
+
+def test_a_deleted_working_folder(tmp_path, bare_machine, monkeypatch):
+    """Every other folder is told all the same."""
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PWD", str(folder))
+    folder.rmdir()
+    snapshot = collect(Target("/nonexistent/python", "test"), quick=True)
+    assert () == snapshot.errors
+    assert (str(folder), False) == (snapshot.storage_for("work").path, snapshot.storage_for("work").exists)
+
+
+def test_an_interrupt_ends_the_child_that_hangs(tmp_path):
+    """Ctrl-C while the target hangs takes the target along and leaves no process behind."""
+    marker = f"sleep 61{os.getpid()}"
+    fakes.program(tmp_path, "python", f"exec {marker}")
+    code = f"""
+from envdoc.doctor.facts.collect import collect
+from envdoc.doctor.finding import Target
+collect(Target({str(tmp_path / "python")!r}, "test"))
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while not running(marker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running(marker)
+    child.send_signal(signal.SIGINT)
+    assert b"KeyboardInterrupt" in child.communicate(timeout=20)[1]
+    assert not running(marker)
+
+
+def running(command):
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command.split() == path.read_text().rstrip("\0").split("\0"):
+                return True
+        except OSError:  # it ended while we looked
+            continue
+    return False

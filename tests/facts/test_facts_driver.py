@@ -62,7 +62,7 @@ def test_a_healthy_machine(look, bare_machine):
             name="NVIDIA H100 80GB HBM3",
             capability="9.0",
             memory_bytes=81559 << 20,
-            memory_used_bytes=1 << 20,
+            memory_used_bytes=3 << 20,
             mig_enabled=False,
             ecc_enabled=True,
             ecc_uncorrected=0,
@@ -84,6 +84,12 @@ def test_what_a_gpu_does_not_support_is_not_told(look):
         a100.compute_mode,
     )
     assert (0, 1) == (geforce.index, a100.index)
+
+
+def test_an_nvml_before_driver_510(look):
+    """The older memory call is used where the newer one is refused."""
+    _, (gpu,) = look(**fakes.driver_variables([fakes.H100]), FAKE_NVML_OLD="1")
+    assert (81559 << 20, 1 << 20) == (gpu.memory_bytes, gpu.memory_used_bytes)
 
 
 @pytest.mark.parametrize(("number", "expected"), [("11040", "11.4"), ("12080", "12.8"), ("13000", "13.0")])

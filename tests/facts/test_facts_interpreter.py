@@ -49,6 +49,16 @@ def test_the_base_interpreter_is_no_virtual_environment(interpreter):
     assert told.user_site.endswith("python3.8/site-packages")
 
 
+def test_an_environment_that_sees_the_system(tmp_path, interpreter):
+    """With --system-site-packages the base's folder is on the path, and the user's own may be."""
+    folder = tmp_path / "venv"
+    command = [interpreter("3.8"), "-m", "venv", "--without-pip", "--system-site-packages", str(folder)]
+    subprocess.run(command, check=True)
+    told = describe(str(folder / "bin" / "python"))
+    assert told.is_virtual_environment and told.user_site_enabled
+    assert 2 <= len([path for path in told.sys_path if path.endswith("site-packages")])
+
+
 def test_pythonpath_is_on_the_search_path_and_the_working_folder_is_not(environment, tmp_path, monkeypatch):
     """The path is that of a script started now: PYTHONPATH in front, made absolute; no entry for `-c`'s folder."""
     monkeypatch.chdir(tmp_path)

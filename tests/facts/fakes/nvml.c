@@ -6,6 +6,7 @@
    FAKE_CUDA_VERSION         13000
    FAKE_NVML_INIT            what nvmlInit_v2 returns (18: driver and library differ)
    FAKE_NVML_HANG, _CRASH    nvmlInit_v2 never returns, or ends the process by SIGSEGV
+   FAKE_NVML_OLD             it knows the older way to tell memory alone
    FAKE_NVML_LOST            the index of a GPU whose handle is refused with 15 (fallen off the bus)  */
 
 #include <stdio.h>
@@ -95,6 +96,23 @@ int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long *total_free_used) {
     total_free_used[0] = strtoull(text, 0, 10) << 20;
     total_free_used[2] = 1ull << 20;
     total_free_used[1] = total_free_used[0] - total_free_used[2];
+    return SUCCESS;
+}
+
+struct memory2 {
+    unsigned version;
+    unsigned long long total, reserved, free, used;
+};
+
+int nvmlDeviceGetMemoryInfo_v2(void *handle, struct memory2 *into) {
+    unsigned long long total_free_used[3];
+    if (getenv("FAKE_NVML_OLD")) return NOT_SUPPORTED;
+    if (into->version != (sizeof *into | 2 << 24)) return 25; /* the caller's structure is of another version */
+    nvmlDeviceGetMemoryInfo(handle, total_free_used);
+    into->total = total_free_used[0];
+    into->reserved = 600ull << 20;
+    into->used = 3ull << 20;
+    into->free = into->total - into->reserved - into->used;
     return SUCCESS;
 }
 
