@@ -1,0 +1,66 @@
+"""Old packages laid over the patient, and probes run there; both once a session."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+from envdoc.doctor.facts.snapshot import Snapshot
+from envdoc.doctor.finding import Status
+from envdoc.doctor.probes.runner import run_probes
+from envdoc.doctor.rules.registry import all_rules, judge
+
+REQUIREMENTS = Path(__file__).parent.parent / "overlays"
+FAMILIES = ("named_issues", "probe_results")
+
+
+def install(python: Path, name: str) -> Path:
+    """The folder with the packages that tests/overlays/NAME.txt pins; built beside, then renamed."""
+    requirements = REQUIREMENTS / (name + ".txt")
+    cache = Path(os.environ.get("ENVDOC_TEST_CACHE") or Path.home() / ".cache" / "envdoc-tests")
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = cache / "overlays" / f"{name}-{digest}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = tempfile.mkdtemp(prefix=folder.name + "-", dir=folder.parent)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    command += ["--only-binary", ":all:", "--target", building, "-r", str(requirements)]
+    try:
+        subprocess.run(command, check=True, timeout=600)
+        Path(building).rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def probed(patient):
+    """probed(PROBE, OVERLAY...) -> its result in the patient with those overlays on top, the first uppermost."""
+
+    @lru_cache(maxsize=None)
+    def run(probe, *overlays):
+        path = os.pathsep.join(str(install(patient, name)) for name in overlays)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", path)
+            return run_probes(str(patient), [probe])[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def findings():
+    """findings(RESULT...) -> the failed checks that rest on these results, by code."""
+    rules = [rule for rule in all_rules() if rule.function.__module__.rsplit(".", 1)[-1] in FAMILIES]
+
+    def run(*results, **facts):
+        checks = judge(Snapshot(probes=results, **facts), rules)
+        assert [] == [check for check in checks if check.status is Status.CRASHED]
+        return {check.code: check for check in checks if check.failed}
+
+    return run
