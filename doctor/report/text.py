@@ -17,6 +17,7 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO:
 SYMBOLS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "•"}
 ASCII_SYMBOLS = {Severity.ERROR: "[error]", Severity.WARNING: "[warn]", Severity.INFO: "[info]"}
 MAX_WIDTH_COLUMNS = 110
+PIPE_WIDTH_COLUMNS = 10_000  # a program reads it: no line is broken
 
 
 def render(report: Report) -> str:
@@ -50,14 +51,13 @@ def render(report: Report) -> str:
 def _console() -> Console:
     """A console that writes to a string but asks the real standard output what it can show."""
     plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
-    width = min(shutil.get_terminal_size((MAX_WIDTH_COLUMNS, 24)).columns, MAX_WIDTH_COLUMNS)
+    width = shutil.get_terminal_size((MAX_WIDTH_COLUMNS, 24)).columns
     return Console(
         file=io.StringIO(),
-        width=max(width, 40),
+        width=PIPE_WIDTH_COLUMNS if not sys.stdout.isatty() else min(max(width, 40), MAX_WIDTH_COLUMNS),
         force_terminal=not plain or bool(os.environ.get("FORCE_COLOR")),
         no_color=bool(os.environ.get("NO_COLOR")),
         highlight=False,
-        soft_wrap=plain,  # a program reads it: no line is broken
     )
 
 

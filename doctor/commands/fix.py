@@ -1,0 +1,172 @@
+"""Commands that change envdoc's own folder: fix, rollback, generations, gc; and profiles, which only looks."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence
+
+import typer
+
+from envdoc.doctor.commands.check import PYTHON, announce
+from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.finding import Check, Target
+from envdoc.doctor.home import home
+from envdoc.doctor.target import choose_target
+
+# What a CPU environment on a GPU machine is told already in the plan: no profile serves that GPU.
+ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the application."""
+    app.command()(fix)
+    app.command()(rollback)
+    app.command()(generations)
+    app.command()(profiles)
+    app.command()(gc)
+
+
+def fix(
+    apply: bool = typer.Option(False, "--apply", help="Do it; without this the plan is only shown."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    profile: Optional[str] = typer.Option(
+        None, "--profile", metavar="NAME", help="That lockfile and no other."
+    ),
+    only: List[str] = typer.Option([], "--only", metavar="CODE", help="Only what these findings need."),
+    wheelhouse: Optional[Path] = typer.Option(
+        None, "--wheelhouse", metavar="DIR", help="Take every wheel from there; no network."
+    ),
+    python: Optional[str] = PYTHON,
+    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json, for the plan."),
+) -> None:
+    """Plan an environment that works on this machine; with --apply, build it, check it and switch to it."""
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.present import plan_text
+
+    if format not in ("text", "json"):
+        raise EnvdocError(f"`--format {format}` is none of text, json.")
+    if wheelhouse is not None and not wheelhouse.is_dir():
+        raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
+    plan = _plan(python, profile, only)
+    print(json.dumps(plan.to_json(), indent=2) if format == "json" else plan_text(plan), flush=True)
+    if not apply:
+        if plan.builds and format == "text" and plan.choice.profile is not None:
+            announce("Nothing was changed. `envdoc fix --apply` does it.")
+        raise typer.Exit(0 if not plan.builds or plan.choice.profile is not None else 1)
+    if not plan.builds:
+        raise typer.Exit(0)
+    if plan.choice.profile is not None and not yes:
+        _ask()
+    from envdoc.doctor.fix.apply import apply as carry_out
+
+    started = time.monotonic()
+    accepted = ACCEPTED_WITHOUT_GPU if plan.choice.gpu_unused else ()
+    before = Generations(home()).current()
+    made = carry_out(plan, home(), _examiner(accepted), announce, wheelhouse=wheelhouse)
+    announce(f"Switched to `{made.name}` ({made.packages} packages, {time.monotonic() - started:.0f} s).")
+    announce("Use it: `envdoc check`, `envdoc train`, `envdoc run -- python ...`, `envdoc shell`.")
+    undone = f"goes back to `{before.name}`" if before is not None else "takes it out of use"
+    announce(f"Undo it: `envdoc rollback` {undone}.")
+
+
+def rollback() -> None:
+    """Go back to the generation that was in use before; from the first one, to none."""
+    from envdoc.doctor.fix.generations import Generations
+
+    now = Generations(home()).rollback()
+    if now is None:
+        print(
+            "No generation is in use now; the last one is kept, and `envdoc fix --apply` takes it up again."
+        )
+    else:
+        print(f"Back to `{now.name}`.")
+
+
+def generations() -> None:
+    """List the environments that `fix` has built."""
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.present import generations_text
+
+    sys.stdout.write(generations_text(Generations(home()).list()))
+
+
+def profiles() -> None:
+    """List the lockfiles, and the one fact that keeps each from this machine."""
+    from envdoc.doctor.fix.present import profiles_text
+    from envdoc.doctor.fix.profiles import load_profiles
+
+    choice = _choice(python=None, wanted=None)
+    sys.stdout.write(profiles_text(load_profiles(), choice))
+
+
+def gc(
+    keep: int = typer.Option(2, "--keep", metavar="N", min=1, help="How many of those used last to keep."),
+) -> None:
+    """Remove generations that are no longer used, and what an interrupted build left."""
+    from envdoc.doctor.fix.generations import Generations
+
+    gone = Generations(home()).remove_unused(keep)
+    for generation in gone:
+        print(f"Removed `{generation.name}`.")
+    if not gone:
+        print("Nothing to remove.")
+
+
+def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]):  # type: ignore[no-untyped-def]
+    from envdoc.doctor.examine import look, redacted_check
+    from envdoc.doctor.fix.apply import find_installer, free_bytes
+    from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.plan import make_plan
+    from envdoc.doctor.fix.profiles import load_profiles
+    from envdoc.doctor.fix.pythons import available_pythons
+    from envdoc.doctor.rules.registry import judge
+
+    target = choose_target(python, os.environ, home())
+    announce(f"Examining {target.path}: {target.reason}.")
+    snapshot = look(target)
+    checks = [redacted_check(check) for check in judge(snapshot)]
+    known = {check.code for check in checks}
+    for code in only:
+        if code not in known:
+            raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
+    free = free_bytes(home())
+    choice = choose(snapshot, available_pythons(), load_profiles(), free, wanted)
+    current = Generations(home()).current()
+    installer = find_installer().name
+    return make_plan(checks, choice, snapshot, current, installer, free, wanted, only)
+
+
+def _choice(python: Optional[str], wanted: Optional[str]):  # type: ignore[no-untyped-def]
+    from envdoc.doctor.examine import look
+    from envdoc.doctor.fix.apply import free_bytes
+    from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.profiles import load_profiles
+    from envdoc.doctor.fix.pythons import available_pythons
+
+    snapshot = look(choose_target(python, os.environ, home()), quick=True)
+    return choose(snapshot, available_pythons(), load_profiles(), free_bytes(home()), wanted)
+
+
+def _examiner(accepted: Sequence[str]) -> Callable[[str], Sequence[Check]]:
+    """What `apply` calls on the new environment: facts, every probe, every rule."""
+    from envdoc.doctor.examine import look
+    from envdoc.doctor.rules.registry import judge
+
+    def examine(python: str) -> Sequence[Check]:
+        target = Target(python, "the new environment")
+        checks = judge(look(target, on_probe=lambda name: announce(f"  running {name} ...")))
+        return (
+            [check for check in checks if not check.code.startswith(tuple(accepted))] if accepted else checks
+        )
+
+    return examine
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise EnvdocError("Nobody is there to be asked.", "Add --yes to go ahead without a question.")
+    if not typer.confirm("Build it?", default=True, err=True):
+        raise typer.Abort()
