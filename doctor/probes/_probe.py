@@ -12,6 +12,7 @@ Python 3.8 standard library only; runs in the target interpreter, never in envdo
 
 import atexit
 import json
+import math
 import os
 import shutil
 import sys
@@ -110,6 +111,11 @@ def one_line(error: BaseException) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     return text if cause is error else f"{text} (because of {one_line(cause)})"
+
+
+def finite(value: float) -> Optional[float]:
+    """The value, or None for NaN and infinity, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def attempt(case: Callable[..., Dict[str, Any]], *arguments: Any) -> Dict[str, Any]:

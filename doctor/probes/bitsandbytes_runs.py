@@ -8,9 +8,9 @@ the output and of the gradient that reaches the input: without that one no LoRA 
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
-from _probe import at, attempt, finish, one_line, require, versions
+from _probe import at, attempt, finish, finite, one_line, require, versions
 
 require("bitsandbytes", "torch")
 at("importing torch")
@@ -29,8 +29,9 @@ def loaded_libraries() -> List[str]:
     return sorted(set(re.findall(r"libbitsandbytes_\w+\.so", maps)))
 
 
-def relative_error(got: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((got.detach().float() - expected.detach().float()).norm() / expected.detach().float().norm())
+def relative_error(got: torch.Tensor, expected: torch.Tensor) -> Optional[float]:
+    got, expected = got.detach().float(), expected.detach().float()
+    return finite(float((got - expected).norm() / expected.norm()))
 
 
 def compared(layer: torch.nn.Module, dtype: torch.dtype) -> Dict[str, Any]:

@@ -7,12 +7,11 @@ Trainer is built and run. On the first visible GPU, or on the CPU.
 # mypy: disable-error-code="import-not-found"
 
 import inspect
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-from _probe import FOLDER, at, finish, require, versions
+from _probe import FOLDER, at, finish, finite, require, versions
 
 # with several the Trainer would wrap the model in DataParallel
 os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
@@ -73,7 +72,7 @@ finish(
     {
         "versions": versions("torch", "transformers", "peft", "accelerate"),
         "device": "cuda" if HAS_GPU else "cpu",
-        "losses": [loss if math.isfinite(loss) else None for loss in losses],  # JSON has no NaN
+        "losses": [finite(loss) for loss in losses],
         "steps": trainer.state.global_step,
         "trained_is_base": torch.allclose(trained, base, atol=1e-4),
         # on a GPU the two models run on different devices

@@ -1,14 +1,14 @@
 """Does torch import, multiply correctly on the CPU and on every GPU, and hand arrays to numpy?
 
 Errors of a product are relative: the largest difference from the same product in float64 on the CPU, divided by
-the largest value of that.
+the largest value of that; None where it is not finite.
 """
 
 # mypy: disable-error-code="import-not-found"
 
 from typing import Any, Dict
 
-from _probe import at, attempt, finish, one_line, require, versions
+from _probe import at, attempt, finish, finite, one_line, require, versions
 
 require("torch")
 at("importing torch")
@@ -25,7 +25,7 @@ def product(device: str, dtype: torch.dtype) -> Dict[str, Any]:
     left, right = left.to(dtype), right.to(dtype)
     expected = left.double() @ right.double()
     got = (left.to(device) @ right.to(device)).cpu().double()
-    return {"relative_error": float((got - expected).abs().max() / expected.abs().max())}
+    return {"relative_error": finite(float((got - expected).abs().max() / expected.abs().max()))}
 
 
 def products(device: str) -> Dict[str, Any]:

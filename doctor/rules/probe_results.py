@@ -4,7 +4,7 @@ They judge what a probe saw. A probe that ended badly is a finding too, once: by
 where a library that it needs cannot be imported, by TRF050 on that library.
 """
 
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from envdoc.doctor.facts.snapshot import ProbeResult, Snapshot
 from envdoc.doctor.rules.machine import shorten
@@ -100,18 +100,31 @@ def _products(machine: Snapshot) -> Iterator[Tuple[str, str, Dict[str, Any]]]:
         yield from ((where, dtype, seen) for dtype, seen in gpu["products"].items())
 
 
+def _exceeds(error: Optional[float], limit: float) -> bool:
+    """True for an error beyond the limit; None is one that was not finite."""
+    return error is None or error > limit
+
+
+def _shown(error: Optional[float]) -> str:
+    return "NaN or infinity" if error is None else f"{error:.2g}"
+
+
 @rule("TOR051")
 def product_wrong(machine: Snapshot) -> List[Problem]:
     """A matrix product differs from the same product in float64."""
     return [
         Problem(
-            {"where": where, "dtype": dtype, "error": seen["relative_error"], "limit": PRODUCT_LIMITS[dtype]},
-            (f"{dtype} on {where}: relative error {seen['relative_error']:.2g}",),
+            {
+                "where": where,
+                "dtype": dtype,
+                "error": _shown(seen["relative_error"]),
+                "limit": PRODUCT_LIMITS[dtype],
+            },
+            (f"{dtype} on {where}: relative error {_shown(seen['relative_error'])}",),
             (where,),
         )
         for where, dtype, seen in _products(machine)
-        # "not <=": an error of NaN is wrong too
-        if "relative_error" in seen and not seen["relative_error"] <= PRODUCT_LIMITS[dtype]
+        if "relative_error" in seen and _exceeds(seen["relative_error"], PRODUCT_LIMITS[dtype])
     ]
 
 
@@ -262,15 +275,15 @@ def quantised_layers_wrong(machine: Snapshot) -> List[Problem]:
     found = []
     for name, seen in cases(result).items():
         for what in ("output_error", "gradient_error"):
-            if what in seen and not seen[what] <= QUANTISED_LIMITS[name]:
+            if what in seen and _exceeds(seen[what], QUANTISED_LIMITS[name]):
                 names = {
                     "bitsandbytes": version(result, "bitsandbytes"),
                     "layer": LAYERS[name],
                     "what": "outputs" if what == "output_error" else "gradients",
-                    "error": seen[what],
+                    "error": _shown(seen[what]),
                     "limit": QUANTISED_LIMITS[name],
                 }
-                found.append(Problem(names, (f"{name} {what}: {seen[what]:.2g}",), ("bitsandbytes",)))
+                found.append(Problem(names, (f"{name} {what}: {_shown(seen[what])}",), ("bitsandbytes",)))
     return found
 
 
