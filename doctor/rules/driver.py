@@ -127,7 +127,7 @@ def cuda_init_failed(machine: Snapshot) -> List[Problem]:
     driver = machine.driver
     code: object = driver.cuda_init_code
     if code is None and driver.libcuda and driver.libcuda_error:  # it hung, or took its process along
-        code = shorten(driver.libcuda_error, 36)
+        code = shorten(driver.libcuda_error.replace("cuInit ", ""), 28)
     elif code in (0, NO_DEVICE, NOT_READY, MISMATCH, COMPAT_REFUSED) or code is None:
         return _passed_if_asked(machine)
     values = {"code": code, "driver": driver_version(driver) or "unknown"}

@@ -89,7 +89,8 @@ def _values(machine: Snapshot, cuda: str) -> "dict[str, str]":
 
 def _evidence(machine: Snapshot) -> Tuple[str, ...]:
     driver = machine.driver
-    seen = [f"driver {driver_version(driver)} ({driver.source or 'source not told'})"]
+    version = driver_version(driver)
+    seen = [f"driver {version} ({driver.source or 'source not told'})"] if version else []
     if driver.cuda:
         seen.append(f"cuDriverGetVersion: CUDA {driver.cuda}")
     return tuple(seen)

@@ -4,8 +4,11 @@ from envdoc.doctor.rules import (
     bitsandbytes,
     couplings,
     driver,
+    driver_age,
     gpu,
+    named_issues,
     packages,
+    probe_results,
     python,
     system,
     toolkit,
@@ -15,6 +18,7 @@ from envdoc.doctor.rules import (
 
 families = (
     driver,
+    driver_age,
     gpu,
     torch_build,
     bitsandbytes,
@@ -24,4 +28,6 @@ families = (
     toolkit,
     system,
     variables,
+    probe_results,
+    named_issues,
 )

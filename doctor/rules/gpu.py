@@ -50,7 +50,7 @@ def mig_enabled(machine: Snapshot) -> List[Problem]:
     if not split:
         return []
     no_slice = machine.driver.cuda_init_code == 100
-    state = "has no instance that CUDA can use" if no_slice else "shows CUDA one slice a process"
+    state = "CUDA sees no instance" if no_slice else "CUDA sees one slice"
     values = {"gpu": gpu_name(split[0]), "index": split[0].index, "state": state}
     return [
         Problem(

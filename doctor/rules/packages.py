@@ -213,8 +213,8 @@ def _conflicts(machine: Snapshot) -> List[Need]:
 def _missing(owner: str, lacking: List[Need], command: str = "") -> Problem:
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     values = {
-        "owner": shorten(f"{owner} {lacking[0].owner_version}", 30),
-        "what": shorten(lacking[0].text, 32 - len(more)) + more,
+        "owner": shorten(f"{owner} {lacking[0].owner_version}", 28),
+        "what": shorten(lacking[0].name if more else lacking[0].text, 44 - len(more)) + more,
         "all": ", ".join(need.text for need in lacking),
     }
     evidence = tuple(f"not installed: {need.text}" for need in lacking)

@@ -29,7 +29,7 @@ def page(code: str) -> str:
         raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
     sections = [
         f"# {message.code}: {message.name}",
-        f"**{message.summary}**",
+        f"**{message.summary[0].upper()}{message.summary[1:]}.**",
         f"Where it fails this is {SEVERITIES[message.severity]}. The fault is of {WHOSE[message.kind]}.",
         "## How it shows",
         f"In the report, with what was found in place of the names in braces:\n\n> {message.title}",

@@ -62,7 +62,7 @@ def standard_modules_missing(machine: Snapshot) -> List[Problem]:
     short = ".".join(str(number) for number in numbers(machine.interpreter.version)[:2])
     values = {
         "python": shorten(machine.interpreter.version, 12),
-        "modules": shorten(", ".join(missing), 36),
+        "modules": ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else ""),
         "consequences": "; ".join(f"without {name} {NEEDED_BY[name]}" for name in missing),
     }
     command = f"sudo apt-get install -y {HEADERS}"

@@ -76,7 +76,7 @@ def cpu_build_on_gpu_machine(machine: Snapshot) -> List[Problem]:
     if torch.cuda or torch.hip:
         return []
     values = {"torch": torch_name(torch), "gpu": found[0].name}
-    return [Problem(values, evidence=("version.py: cuda = None",), affects=("torch", "bitsandbytes"))]
+    return [Problem(values, evidence=("version.py names no CUDA",), affects=("torch", "bitsandbytes"))]
 
 
 @rule("TOR005")

@@ -37,7 +37,7 @@ def stale_distributed(machine: Snapshot) -> List[Problem]:
     alone = size in ("", "1")
     return [
         Problem(
-            {"names": shorten(", ".join(found), 40), "size": size or "not set"},
+            {"names": shorten(", ".join(found), 34), "size": size or "not set"},
             evidence=tuple(f"{name}={machine.variables[name]}" for name in found),
             affects=("accelerate", "torch.distributed"),
             severity=Severity.INFO if alone else None,
@@ -77,7 +77,7 @@ def offline(machine: Snapshot) -> List[Problem]:
     found = [name for name in OFFLINE if machine.variables.get(name, "").lower() in TRUE]
     if not found:
         return []
-    values = {"names": " and ".join(found[:2]), "value": machine.variables[found[0]]}
+    values = {"names": " and ".join(found[:2])}
     evidence = tuple(f"{name}={machine.variables[name]}" for name in found)
     return [Problem(values, evidence, affects=("downloads",), commands=("unset " + " ".join(found),))]
 

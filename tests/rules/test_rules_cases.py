@@ -1,0 +1,157 @@
+"""Every rule fails where it must, passes where it must, and says so in words that fit."""
+
+import re
+
+import cases_host
+import cases_libraries
+import pytest
+from rule_machines import healthy
+
+from envdoc.doctor.finding import Severity, Status
+from envdoc.doctor.rules.registry import all_rules
+
+RULES = {rule.code: rule for rule in all_rules()}
+FAILING = {**cases_host.FAILING, **cases_libraries.FAILING}
+PASSING = {**cases_host.PASSING, **cases_libraries.PASSING}
+
+# The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
+PROBED = ("named_issues", "probe_results")
+OWN = [code for code, rule in RULES.items() if rule.function.__module__.rpartition(".")[2] not in PROBED]
+
+
+def each(cases):
+    """A parameter a machine: (code, snapshot)."""
+    return [
+        pytest.param(code, case.snapshot, id=f"{code}-{number}")
+        for code, machines in sorted(cases.items())
+        for number, case in enumerate(machines)
+    ]
+
+
+def failed(code, snapshot):
+    """The failed checks of one rule."""
+    return [check for check in RULES[code].run(snapshot) if check.failed]
+
+
+@pytest.mark.parametrize("code", OWN)
+def test_every_rule_has_a_failing_and_a_passing_machine(code):
+    """A rule without both kinds of machine is not tested, and may not exist."""
+    assert (True, True) == (bool(FAILING.get(code)), bool(PASSING.get(code)))
+
+
+def test_no_case_is_for_a_rule_that_is_gone():
+    """Each case belongs to a registered rule."""
+    assert set() == (set(FAILING) | set(PASSING)) - set(RULES)
+
+
+@pytest.mark.parametrize(("code", "snapshot"), each(FAILING))
+def test_rule_fails(code, snapshot):
+    """The rule finds its fault on the machine that has it."""
+    assert {Status.FAIL} == {check.status for check in RULES[code].run(snapshot)}
+
+
+@pytest.mark.parametrize(("code", "snapshot"), each(PASSING))
+def test_rule_passes(code, snapshot):
+    """The rule judges the machine, rather than skipping it, and finds nothing."""
+    assert [(Status.OK, "")] == [(check.status, check.detail) for check in RULES[code].run(snapshot)]
+
+
+@pytest.mark.parametrize(("code", "snapshot"), each(FAILING))
+def test_words_fit(code, snapshot):
+    """Titles stay under 80 characters on one line; nothing is left unfilled; details and commands are there."""
+    for check in failed(code, snapshot):
+        said = "\n".join((check.title, check.detail, *check.fix.commands, *check.evidence))
+        assert len(check.title) < 80, check.title
+        assert "\n" not in check.title and not re.search(r"[^.]\.$", check.title)
+        assert [] == re.findall(r"\{\w*\}|\bNone\b(?! of)|\bfound\(", said), said
+        assert check.detail.rstrip().endswith("."), check.detail
+        assert "  " not in said and ".." not in check.detail.replace("...", ""), said
+
+
+@pytest.mark.parametrize(("code", "snapshot"), each(FAILING))
+def test_remedies_fit(code, snapshot):
+    """What a lockfile mends is safe and says so; what changes the host is never safe."""
+    for check in failed(code, snapshot):
+        if check.needs_new_environment:
+            assert (True, ("envdoc fix --apply",)) == (check.fix.safe, check.fix.commands)
+        else:
+            assert not check.fix.safe
+            assert "envdoc fix --apply" not in check.fix.commands
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "severity"),
+    [
+        ("DRV011", 0, Severity.INFO),
+        ("DRV011", 2, Severity.ERROR),  # PTX is all that torch has for this GPU
+        ("GPU001", 0, Severity.WARNING),  # torch was made for a GPU
+        ("GPU001", 1, Severity.INFO),
+        ("GPU003", 0, Severity.INFO),
+        ("GPU003", 1, Severity.ERROR),
+        ("CFG010", 0, Severity.INFO),
+        ("CFG010", 1, Severity.WARNING),
+        ("CFG011", 0, Severity.WARNING),
+        ("CFG011", 1, Severity.ERROR),
+        ("CFG020", 0, Severity.WARNING),
+        ("CFG020", 1, Severity.INFO),
+        ("TOR007", 0, Severity.WARNING),
+        ("TOR007", 1, Severity.INFO),
+        ("PKG002", 0, Severity.ERROR),
+        ("PKG002", 2, Severity.WARNING),
+        ("PKG004", 0, Severity.WARNING),
+        ("PKG004", 2, Severity.INFO),
+        ("PKG005", 0, Severity.ERROR),
+        ("PKG005", 2, Severity.INFO),
+        ("SYS001", 2, Severity.INFO),
+        ("SYS001", 3, Severity.WARNING),
+        ("TRF002", 0, Severity.WARNING),
+        ("TRF002", 1, Severity.ERROR),
+    ],
+)
+def test_severity_follows_the_consequence(code, number, severity):
+    """The same fault weighs more where it stops a run."""
+    assert {severity} == {check.severity for check in failed(code, FAILING[code][number].snapshot)}
+
+
+def test_healthy_machine_fails_nothing():
+    """The healthy machine has no finding of any severity."""
+    assert [] == [check.title for rule in RULES.values() for check in rule.run(healthy()) if check.failed]
+
+
+@pytest.mark.parametrize("code", sorted(FAILING))
+def test_an_interpreter_that_does_not_answer_is_one_finding(code):
+    """Rules about packages are skipped, not failed, where nothing is known about them."""
+    snapshot = cases_libraries.FAILING["CFG001"][0].but(packages=(), torch=None, bitsandbytes=None).snapshot
+    assert code == "CFG001" or [] == failed(code, snapshot)
+
+
+def test_titles_name_both_sides():
+    """The sentences that users will paste, word for word."""
+    assert [
+        "torch 2.0.1+cu117 has no kernels for sm_90 (NVIDIA H100 80GB HBM3)",
+        "Driver 470.57.02 is too old for torch 2.11.0+cu130 (needs 580)",
+        "bitsandbytes 0.45.5 has no library for CUDA 13.0 of torch 2.11.0+cu130",
+        "transformers 5.23.0 disables torch 2.4.1+cu121: it wants torch>=2.6",
+        "transformers 4.38.2 and accelerate 1.2.1 cannot train together",
+        "peft 0.17.1 and transformers 5.0.0 cannot be imported together",
+        "transformers 5.23.0 wants peft>=0.20.0, and 0.19.1 is there",
+        "torch 2.0.1+cu117 cannot use numpy 2.0.2: it needs numpy<2",
+        "CUDA toolkit 12.4 beside torch 2.0.1+cu117: only compiling would notice",
+        "torch 2.11.0 lacks nvidia-nccl-cu13 and 1 more",
+        "triton 3.2.0 cannot compile kernels without setuptools",
+    ] == [
+        failed(code, FAILING[code][number].snapshot)[0].title
+        for code, number in (
+            ("TOR003", 0),
+            ("DRV010", 0),
+            ("BNB002", 0),
+            ("TRF001", 0),
+            ("TRF003", 0),
+            ("PFT001", 2),
+            ("TRF002", 0),
+            ("TOR006", 0),
+            ("CFG010", 0),
+            ("PKG001", 1),
+            ("PKG009", 1),
+        )
+    ]
