@@ -153,6 +153,7 @@ class _Build:
             "python": self.python.path,
             "python_version": self.python.version,
             "installer": self.installer.name,
+            "device": "cpu" if self.plan.choice.gpu_unused or self.profile.is_cpu else "any",
             "packages": self._packages(interpreter),
             "bytes": tree_bytes(self.folder),
             "seconds": round(time.monotonic() - started, 1),

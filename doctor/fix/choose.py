@@ -1,7 +1,7 @@
 """Which profile fits this machine: a pure function of what was found, with the one fact against each other profile."""
 
 from dataclasses import dataclass
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.facts.snapshot import Gpu, Snapshot
@@ -37,10 +37,11 @@ def choose(
 
     A CUDA profile must serve every GPU with binary code of torch and of bitsandbytes, and the driver must reach its
     floor; one whose own driver release is there comes before one that leans on minor-version compatibility, then
-    the newer torch. Without a GPU the CPU profiles come first, then any whose Python is there. Where a GPU is here
-    and no CUDA profile fits, the best CPU profile is chosen, and `gpu_unused` says so.
+    the newer torch; one marked `last_resort` after all others. Without a GPU the CPU profiles come first, then any
+    whose Python is there. Where a GPU is here and no CUDA profile serves it the machine is treated as one without,
+    and `gpu_unused` says so.
     `free_bytes` is what the disk of envdoc's folder still holds (None: not asked). `wanted` names a profile:
-    nothing else is then considered, and its GPU code is not asked about. Raises FixError for an unknown name.
+    nothing else is then considered. Raises FixError for an unknown name.
     """
     if wanted is not None and wanted not in [profile.name for profile in profiles]:
         raise FixError(
@@ -48,23 +49,35 @@ def choose(
             "Those there are: " + ", ".join(p.name for p in profiles) + ".",
         )
     gpus = _visible_gpus(snapshot)
-    fitting, rejected = [], []
+    possible: List[Tuple[int, Profile]] = []
+    rejected: List[Tuple[str, str]] = []
     for place, profile in enumerate(profiles):
         if wanted is not None and profile.name != wanted:
             continue
-        fact = _against(profile, snapshot, pythons, free_bytes) or (
-            _gpu_against(profile, snapshot, gpus) if gpus and not profile.is_cpu and wanted is None else ""
-        )
+        fact = _against(profile, snapshot, pythons, free_bytes)
         if fact:
             rejected.append((profile.name, fact))
         else:
-            fitting.append((_rank(profile, snapshot, bool(gpus), place), profile))
-    if not fitting:
-        return Choice(None, None, (), tuple(rejected), gpu_unused=bool(gpus))
-    profile = min(fitting, key=lambda pair: pair[0])[1]
-    python = next(python for python in pythons if python.minor == profile.python and not python.problem)
-    unused = bool(gpus) and (profile.is_cpu or bool(_gpu_against(profile, snapshot, gpus)))
-    return Choice(profile, python, _reasons(profile, python, snapshot, gpus, wanted), tuple(rejected), unused)
+            possible.append((place, profile))
+    serving_all = []
+    for place, profile in possible:
+        fact = _gpu_against(profile, snapshot, gpus) if gpus and not profile.is_cpu else ""
+        if fact:
+            rejected.append((profile.name, fact))
+        elif gpus and not profile.is_cpu:
+            serving_all.append((_rank_on_gpu(profile, snapshot, place), profile))
+    on_cpu = [((not profile.is_cpu, place), profile) for place, profile in possible]
+    if not on_cpu:
+        return Choice(None, None, (), tuple(rejected))
+    chosen = (
+        min(serving_all, key=lambda pair: pair[0])[1]
+        if serving_all
+        else min(on_cpu, key=lambda pair: pair[0])[1]
+    )
+    python = next(python for python in pythons if python.minor == chosen.python and not python.problem)
+    facts = tuple(pair for pair in rejected if pair[0] != chosen.name)
+    reasons = _reasons(chosen, python, snapshot, gpus, wanted)
+    return Choice(chosen, python, reasons, facts, gpu_unused=bool(gpus) and not serving_all)
 
 
 def _visible_gpus(snapshot: Snapshot) -> Tuple[Gpu, ...]:
@@ -134,12 +147,10 @@ def _exact(profile: Profile, snapshot: Snapshot) -> bool:
     return numbers(snapshot.driver.cuda) >= numbers(profile.cuda)
 
 
-def _rank(profile: Profile, snapshot: Snapshot, has_gpu: bool, place: int) -> Tuple[object, ...]:
-    """Smaller is better: made for what is here, exact driver, newer torch, earlier in profiles.toml."""
+def _rank_on_gpu(profile: Profile, snapshot: Snapshot, place: int) -> Tuple[bool, bool, Tuple[int, ...], int]:
+    """Smaller is better: no last resort, its own driver release, newer torch, earlier in profiles.toml."""
     newer = tuple(-number for number in numbers(profile.torch))
-    if has_gpu and not profile.is_cpu:
-        return (0, not _exact(profile, snapshot), newer, place)
-    return (1 if profile.is_cpu else 2, False, (), place)
+    return (profile.last_resort, not _exact(profile, snapshot), newer, place)
 
 
 def _reasons(
@@ -162,7 +173,7 @@ def _reasons(
         return (*reasons, f"No CUDA profile fits {names}, so this environment trains on the CPU.")
     fact = _gpu_against(profile, snapshot, gpus)
     if fact:
-        return (*reasons, f"It will not train on {names}: {fact}.")
+        return (*reasons, f"It serves {names} not ({fact}), so this environment trains on the CPU.")
     driver = (
         f"driver {snapshot.driver.version}" if snapshot.driver.version else f"CUDA {snapshot.driver.cuda}"
     )

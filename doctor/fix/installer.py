@@ -94,7 +94,7 @@ def install(
             if failure.kind not in ("hash", "network") or attempt == len(_PAUSES_SECONDS):
                 raise _incomplete(failure) if failure.kind == "hash" else failure from None
             digest = failure.digest
-            report(f"The download broke off ({failure.message.rstrip('.')}); trying again.")
+            report(f"{failure.message} Trying again.")
             time.sleep(_PAUSES_SECONDS[attempt])
 
 
@@ -221,7 +221,8 @@ _CAUSES = (
         r"IncompleteRead|Connection (broken|reset|aborted)|Read timed out|ReadTimeout|not enough bytes were received|"
         r"error decoding response body|unexpected (EOF|end of file)|error sending request|operation timed out|"
         r"Temporary failure in name resolution|Name or service not known|Network is unreachable|dns error|"
-        r"Max retries exceeded|NewConnectionError|Could not fetch URL|50[234] (Server Error|Bad Gateway|Service)",
+        r"Max retries exceeded|NewConnectionError|Could not fetch URL|50[234] (Server Error|Bad Gateway|Service)|"
+        r"Bad uncompressed size|Bad CRC|BadZipFile|[Ff]ailed to (extract|unzip)",  # uv unpacks while it downloads
     ),
     (
         "missing",
@@ -252,7 +253,7 @@ def failure_of(tool: str, output: str, returncode: int, log: Path) -> Failure:
             got.group(1) if got else "",
         )
     if kind == "network":
-        return Failure(kind, f"{tool} lost the connection: {_error_line(output)}", again)
+        return Failure(kind, f"The download broke off: {_error_line(output)}", again)
     if kind == "missing":
         return Failure(
             kind,
@@ -277,7 +278,8 @@ def _incomplete(failure: Failure) -> Failure:
 def _error_line(output: str) -> str:
     """The line that names the error: pip writes `ERROR:`, uv `error:` and its causes below."""
     marked = [line for line in output.splitlines() if re.match(r"\s*(ERROR:|error:|cause:|Caused by:)", line)]
-    return re.sub(r"^(ERROR|error|cause|Caused by):\s*", "", last_line("\n".join(marked) or output))[:400]
+    text = re.sub(r"^(ERROR|error|cause|Caused by):\s*", "", last_line("\n".join(marked) or output))[:400]
+    return text if text.endswith(".") else text + "."
 
 
 def _die_with_parent() -> None:

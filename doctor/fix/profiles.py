@@ -49,6 +49,7 @@ class Profile:
     lock: Path
     cuda_lock: Optional[Path] = None
     cpu_build: Optional[CpuBuild] = None
+    last_resort: bool = False  # for old drivers and an old Python; anything newer that runs is better
     machine: str = "x86_64"
     lock_sha256: str = field(default="")
 
@@ -97,6 +98,7 @@ def _profile(folder: Path, name: str, table: Dict[str, Any]) -> Profile:
         lock=lock,
         cuda_lock=cuda_lock if cuda_lock.exists() else None,
         cpu_build=_cpu_build(table),
+        last_resort=table.get("last_resort", False),
         lock_sha256=digest.hexdigest(),
     )
 

@@ -1,0 +1,54 @@
+"""Wheels, an index of our own and an empty pip configuration for every test of the transaction."""
+
+import pytest
+from fix_tools import Index, Shop
+
+
+@pytest.fixture(autouse=True)
+def no_index(tmp_path_factory, monkeypatch):
+    """Nothing comes from a real index: pip and uv know only what a test tells them; caches are the test's own."""
+    place = tmp_path_factory.mktemp("pip")
+    for name in (
+        "PIP_FIND_LINKS",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_INDEX_URL",
+        "UV_INDEX_URL",
+        "UV_DEFAULT_INDEX",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    config = place / "pip.conf"
+    config.write_text("[global]\nno-index = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    monkeypatch.setenv("PIP_CACHE_DIR", str(place / "cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(place / "uv-cache"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    return config
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Wheels of alpha 1.0 and beta 2.0."""
+    return Shop(tmp_path)
+
+
+@pytest.fixture
+def home(tmp_path):
+    """envdoc's folder of this test, not yet there."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def index(no_index, shop, request):
+    """Starts an index over the shop's wheels and points pip's configuration at it."""
+    started = []
+
+    def start(**options):
+        made = Index(shop.wheels, **options)
+        started.append(made)
+        no_index.write_text(f"[global]\nindex-url = {made.url}\n")
+        return made
+
+    yield start
+    for made in started:
+        made.server.shutdown()
+        made.server.server_close()
