@@ -5,7 +5,7 @@ from typing import List, Tuple
 from envdoc.doctor.facts.snapshot import Host, PciDevice, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.gpu import hidden_by_variable
-from envdoc.doctor.rules.machine import driver_version, models, require_gpu, shorten
+from envdoc.doctor.rules.machine import chose_cpu, driver_version, models, require_gpu, shorten
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.tables.gpu_names import name_by_pci_id
 
@@ -25,6 +25,7 @@ def driver_missing(machine: Snapshot) -> List[Problem]:
             {"gpu": models(machine)[0].name, "hint": _container_hint(machine.host)},
             evidence=tuple(map(_seen, machine.pci_devices)),
             affects=("torch", "bitsandbytes"),
+            severity=Severity.WARNING if chose_cpu(machine) else None,
             commands=install_commands(machine.host),
         )
     ]
@@ -45,7 +46,7 @@ def other_driver_bound(machine: Snapshot) -> List[Problem]:
             {"gpu": name, "driver": held[0].kernel_driver},
             evidence=tuple(map(_seen, held)),
             affects=("torch", "bitsandbytes"),
-            severity=Severity.WARNING if usable else Severity.ERROR,
+            severity=Severity.WARNING if usable or chose_cpu(machine) else Severity.ERROR,
             commands=install_commands(machine.host) if held[0].kernel_driver == "nouveau" else (),
         )
     ]
@@ -66,6 +67,7 @@ def driver_library_missing(machine: Snapshot) -> List[Problem]:
             {"driver": driver.kernel_module_version, "where": where, "error": driver.libcuda_error},
             evidence=(driver.libcuda_error,),
             affects=("torch", "bitsandbytes"),
+            severity=Severity.INFO if chose_cpu(machine) and machine.host.container else None,
             commands=() if machine.host.container else install_commands(machine.host),
         )
     ]
@@ -154,6 +156,8 @@ def device_nodes(machine: Snapshot) -> List[Problem]:
     driver = machine.driver
     if not driver.kernel_module_version or machine.host.is_wsl:
         raise Skip("no NVIDIA kernel module is loaded, or GPUs are reached in another way (WSL)")
+    if not driver.libcuda:
+        raise Skip("libcuda does not load, which DRV003 judges")
     if driver.cuda_init_code == 0:  # nvidia-modprobe makes missing nodes when the first CUDA program starts
         return []
     closed = [node.path for node in machine.device_nodes if not (node.readable and node.writable)]

@@ -63,6 +63,21 @@ def require_gpu(machine: Snapshot) -> Tuple[Model, ...]:
     return found
 
 
+def chose_cpu(machine: Snapshot) -> bool:
+    """True where torch is a CPU build: whoever installed it does not expect a GPU to be used."""
+    return (
+        machine.torch is not None
+        and bool(machine.torch.version)
+        and not (machine.torch.cuda or machine.torch.hip)
+    )
+
+
+def require_working_driver(machine: Snapshot) -> None:
+    """Raises Skip where no driver serves a GPU to this process; then that is the fault, and no build of torch is."""
+    if not machine.gpus and not machine.driver.libcuda:
+        raise Skip("no NVIDIA driver serves a GPU here, which the DRV rules judge")
+
+
 def require_torch(machine: Snapshot) -> TorchBuild:
     """The torch that is installed and readable. Raises Skip otherwise."""
     if machine.torch is None or not machine.torch.version:

@@ -120,9 +120,8 @@ def little_memory(machine: Snapshot) -> List[Problem]:
         return []
     who = "The control group grants" if granted < host.memory_bytes else "The machine has"
     values = {"who": who, "memory": gigabytes(granted)}
-    return [
-        Problem(values, evidence=(f"memory {gigabytes(host.memory_bytes)}, granted {gigabytes(granted)}",))
-    ]
+    evidence = (f"memory {gigabytes(host.memory_bytes)}, granted {gigabytes(granted)}",)
+    return [Problem(values, evidence, severity=None if models(machine) else Severity.INFO)]
 
 
 @rule("SYS006")

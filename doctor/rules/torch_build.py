@@ -11,6 +11,7 @@ from envdoc.doctor.rules.machine import (
     require_gpu,
     require_interpreter,
     require_torch,
+    require_working_driver,
     shorten,
     torch_name,
     version_of,
@@ -72,6 +73,7 @@ def no_kernels_for_gpu(machine: Snapshot) -> List[Problem]:
 def cpu_build_on_gpu_machine(machine: Snapshot) -> List[Problem]:
     """A build without CUDA on a machine with an NVIDIA GPU."""
     found = require_gpu(machine)
+    require_working_driver(machine)
     torch = require_torch(machine)
     if torch.cuda or torch.hip:
         return []
@@ -83,6 +85,7 @@ def cpu_build_on_gpu_machine(machine: Snapshot) -> List[Problem]:
 def rocm_build_on_nvidia(machine: Snapshot) -> List[Problem]:
     """A build for AMD GPUs on a machine with an NVIDIA GPU."""
     found = require_gpu(machine)
+    require_working_driver(machine)
     torch = require_torch(machine)
     if not torch.hip or torch.cuda:
         return []

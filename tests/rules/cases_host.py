@@ -10,6 +10,17 @@ M = machine()
 NO_DRIVER = M.but(gpus=(), device_nodes=(), driver=Driver(libcuda_error="libcuda.so.1: cannot open"))
 NOUVEAU = NO_DRIVER.but(pci_devices=(PciDevice("0000:01:00.0", "0x2684", "nouveau"),))
 CONTAINER = M.host(container="docker")
+CPU_POD = (
+    CONTAINER.torch(version="2.13.0+cpu", cuda=None)
+    .installed(torchvision="0.28.0+cpu")
+    .but(
+        gpus=(),
+        device_nodes=(),
+        driver=Driver(
+            "580.95.05", libcuda_error="libcuda.so.1: cannot open", kernel_module_version="580.95.05"
+        ),
+    )
+)
 B200 = Gpu(0, "NVIDIA B200", "10.0", 183359 << 20, 4 << 20, False, True, 0, "0000:1b:00.0", "default")
 LONG = Gpu(0, "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", "12.0", 97887 << 20, 1 << 20)
 SEED = M.with_gpu(RTX_4090).torch(version="2.0.1+cu117", cuda="11.7", architectures=("sm_80", "sm_86"))
@@ -22,14 +33,19 @@ FAILING = {
         NO_DRIVER.but(pci_devices=(PciDevice("0000:3b:00.0", "0x2330", ""),)).host(
             distribution="Debian GNU/Linux 12"
         ),
+        NO_DRIVER.but(pci_devices=(PciDevice("0000:3b:00.0", "0x2330", ""),)).torch(
+            version="2.13.0+cpu", cuda=None
+        ),
     ],
     "DRV002": [
         NOUVEAU,
+        NOUVEAU.torch(version="2.13.0+cpu", cuda=None),
         M.but(pci_devices=(*M.snapshot.pci_devices, PciDevice("0000:5e:00.0", "0x2330", "vfio-pci"))),
     ],
     "DRV003": [
         CONTAINER.driver(libcuda="", libcuda_error="libcuda.so.1: cannot open", cuda="", cuda_init_code=None),
         M.driver(libcuda="", libcuda_error="libcuda.so.1: cannot open", cuda="", cuda_init_code=None),
+        CPU_POD,
     ],
     "DRV004": [
         M.driver(nvml_error="nvmlInit_v2 returned 18 (Driver/library version mismatch)", nvml_version=""),

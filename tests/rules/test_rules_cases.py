@@ -82,6 +82,12 @@ def test_remedies_fit(code, snapshot):
 @pytest.mark.parametrize(
     ("code", "number", "severity"),
     [
+        ("DRV001", 0, Severity.ERROR),
+        ("DRV001", 3, Severity.WARNING),  # torch is a CPU build: its owner expects no GPU
+        ("DRV002", 0, Severity.ERROR),
+        ("DRV002", 1, Severity.WARNING),
+        ("DRV003", 0, Severity.ERROR),
+        ("DRV003", 2, Severity.INFO),
         ("DRV011", 0, Severity.INFO),
         ("DRV011", 2, Severity.ERROR),  # PTX is all that torch has for this GPU
         ("GPU001", 0, Severity.WARNING),  # torch was made for a GPU
@@ -116,6 +122,16 @@ def test_severity_follows_the_consequence(code, number, severity):
 def test_healthy_machine_fails_nothing():
     """The healthy machine has no finding of any severity."""
     assert [] == [check.title for rule in RULES.values() for check in rule.run(healthy()) if check.failed]
+
+
+def test_cpu_container_on_a_gpu_host_is_healthy():
+    """A pod without GPU on a machine that has one: torch's CPU build is right there, and one info says the rest."""
+    checks = [
+        check for rule in RULES.values() for check in rule.run(cases_host.CPU_POD.snapshot) if check.failed
+    ]
+    assert [("DRV003", Severity.INFO)] == [
+        (c.code, c.severity) for c in checks if c.code[:3] in ("DRV", "GPU", "TOR")
+    ]
 
 
 @pytest.mark.parametrize("code", sorted(FAILING))
