@@ -1,0 +1,134 @@
+"""What the plan says about each finding, when it builds, and what it promises about bytes."""
+
+import dataclasses
+from pathlib import Path
+
+import fix_tools as tools
+import pytest
+
+from envdoc.doctor.facts.snapshot import Interpreter, Package, Snapshot
+from envdoc.doctor.finding import Fix, Kind, Severity, Status
+from envdoc.doctor.fix.choose import choose
+from envdoc.doctor.fix.generations import Generation
+from envdoc.doctor.fix.plan import How, make_plan
+from envdoc.doctor.fix.present import generations_text, plan_text, profiles_text
+from envdoc.doctor.fix.profiles import load_profiles
+from envdoc.doctor.fix.pythons import Python
+
+PROFILES = load_profiles()
+PYTHONS = (Python("3.11", "/usr/bin/python3.11", "3.11.7"),)
+FOLDER = Path("/home/u/.envdoc/envs/0001-cpu-py311-x")
+TRAINING = tuple(Package(name, "1") for name in ("torch", "transformers", "peft", "accelerate"))
+TRAINED_IN = Snapshot(packages=TRAINING, interpreter=Interpreter(prefix=str(FOLDER)))
+CHOICE = choose(Snapshot(), PYTHONS, PROFILES)
+
+
+def current(lock):
+    """The generation that the target is."""
+    return Generation(1, FOLDER, "cpu-py311", lock, "3.11.7", "2026-11-24", 5, 60, True)
+
+
+def test_without_a_training_environment_a_generation_is_always_built():
+    """No finding is needed for that."""
+    plan = make_plan([], CHOICE, Snapshot())
+    assert plan.builds
+    assert "torch, transformers, peft, accelerate are not installed" in plan.why
+    half = dataclasses.replace(Snapshot(), packages=TRAINING[:3])
+    assert (
+        "The target has no training environment: accelerate is not installed."
+        == make_plan([], CHOICE, half).why
+    )
+
+
+def test_the_generation_of_this_lock_without_findings_leaves_nothing_to_do():
+    """A second `envdoc fix` says so and downloads nothing."""
+    plan = make_plan([], CHOICE, TRAINED_IN, current(CHOICE.profile.lock_sha256))
+    assert (True, 0, 0) == (plan.nothing_to_do, plan.download_bytes, plan.disk_bytes)
+    assert "Nothing to do. The target is the generation `0001-cpu-py311-x` of this lock.\n" == plan_text(plan)
+
+
+def test_a_healthy_environment_of_the_user_is_left_alone():
+    """It trains and nothing failed: no gigabytes for nothing, unless a profile is asked for."""
+    snapshot = dataclasses.replace(TRAINED_IN, interpreter=Interpreter(prefix="/srv/venv"))
+    assert make_plan([], CHOICE, snapshot, current("other")).nothing_to_do
+    wanted = make_plan([], CHOICE, snapshot, current(CHOICE.profile.lock_sha256), wanted="cpu-py311")
+    assert (True, "You asked for the profile `cpu-py311`, and the target is not built from its lock.") == (
+        wanted.builds,
+        wanted.why,
+    )
+
+
+def test_each_failing_check_has_its_action_and_no_other():
+    """New environment, in place, or printed with the reason; what passed is not in the plan."""
+    checks = [
+        tools.check(new_environment=True, code="TOR003"),
+        tools.check(code="CFG001", fix=Fix(True, ("envdoc gc",))),
+        tools.check(
+            code="DRV002", kind=Kind.HOST, fix=Fix(False, ("sudo apt-get install nvidia-driver-580",))
+        ),
+        tools.check(code="PFT050", kind=Kind.DATA, severity=Severity.WARNING),
+        tools.check(code="PKG001", status=Status.OK),
+    ]
+    plan = make_plan(checks, CHOICE, TRAINED_IN, current("other"))
+    expected = [
+        ("TOR003", How.NEW_ENVIRONMENT),
+        ("CFG001", How.IN_PLACE),
+        ("DRV002", How.PRINTED),
+        ("PFT050", How.PRINTED),
+    ]
+    assert expected == [(action.code, action.how) for action in plan.actions]
+    assert "TOR003 can be mended by a new environment only." == plan.why
+    text = plan_text(plan)
+    assert "      $ sudo apt-get install nvidia-driver-580\n" in text
+    assert "It changes the machine itself, which envdoc never does." in text
+
+
+def test_only_the_codes_asked_for_are_planned():
+    """`--only DRV002` leaves the rest alone, the new environment too."""
+    checks = [tools.check(new_environment=True, code="TOR003"), tools.check(code="DRV002", kind=Kind.HOST)]
+    plan = make_plan(checks, CHOICE, TRAINED_IN, only=["DRV002"])
+    assert (False, ["DRV002"]) == (plan.builds, [action.code for action in plan.actions])
+
+
+@pytest.mark.parametrize(("installer", "copies"), [("pip", 2), ("uv", 1)])
+def test_the_disk_needed_covers_what_the_installer_keeps(installer, copies):
+    """pip holds every wheel in its cache and in its temporary folder beside the environment itself."""
+    plan = make_plan([], CHOICE, Snapshot(), installer=installer)
+    profile = CHOICE.profile
+    assert profile.download_bytes == plan.download_bytes
+    assert plan.disk_bytes > copies * profile.download_bytes + profile.venv_bytes
+    assert plan.least_disk_bytes < plan.disk_bytes
+
+
+def test_a_machine_that_no_profile_fits_is_told_each_fact():
+    """The plan names every profile with the fact against it, and its findings are printed only."""
+    nothing = choose(Snapshot(), (), PROFILES)
+    plan = make_plan([tools.check(new_environment=True)], nothing, Snapshot())
+    text = plan_text(plan)
+    assert "A new environment is needed, and no profile fits this machine." in text
+    assert "  cpu-py311: there is no Python 3.11 on this machine\n" in text
+    assert [How.PRINTED] == [action.how for action in plan.actions]
+    assert None is plan.to_json()["profile"]
+
+
+def test_the_json_holds_the_numbers_and_the_reasons():
+    """What a program needs to decide for itself."""
+    told = make_plan([tools.check(new_environment=True)], CHOICE, Snapshot(), free_bytes=7).to_json()
+    assert ("cpu-py311", CHOICE.profile.lock_sha256, 7) == (
+        told["profile"],
+        told["lock_sha256"],
+        told["free_bytes"],
+    )
+    assert "new-environment" == told["actions"][0]["how"]
+    assert {"profile": "cpu-py312", "fact": "there is no Python 3.12 on this machine"} in told["rejected"]
+
+
+def test_the_lists_mark_what_is_chosen_and_what_is_current():
+    """`envdoc profiles` and `envdoc generations`."""
+    text = profiles_text(PROFILES, CHOICE)
+    assert "* cpu-py311: torch 2.13.0 for the CPU, Python 3.11\n" in text
+    assert "      does not fit: there is no Python 3.12 on this machine\n" in text
+    assert "* 0001-cpu-py311-x  Python 3.11.7, 60 packages, 0.0 MB, built 2026-11-24\n" == generations_text(
+        [current("x")]
+    )
+    assert generations_text([]).startswith("There is no generation yet.")
