@@ -1,0 +1,231 @@
+"""Checkpoints: adapter, optimizer, schedule, scaler, random states and the Trainer's state; never base weights.
+
+    checkpoint-200/
+    ├── adapter_config.json, adapter_model.safetensors    as peft saves them; loads as an adapter by itself
+    ├── optimizer.safetensors, random.safetensors         tensors
+    ├── state.json                                        everything else that is a number or a word
+    ├── trainer_state.json                                transformers' own: steps, epochs, every loss
+    └── complete.json                                     written last: the run's values, and each file's hash
+
+Nothing is pickled. A checkpoint is written under another name, flushed to the disk and then renamed, so that a
+crash at any instant leaves the previous one whole.
+"""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from envdoc.train.errors import Diverged, ResumeError, SaveError
+from envdoc.train.fingerprint import file_sha256
+
+PREFIX = "checkpoint-"
+PARTIAL = ".partial-"
+COMPLETE = "complete.json"
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+def check_finite(model: Any) -> None:
+    """Raises Diverged before a weight that is no number reaches the disk."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+            raise Diverged(
+                f"The weight {name} is no longer finite, so nothing was saved over the last checkpoint.",
+                "Lower `train.learning_rate`; with fp16 try `model.dtype=bf16` or fp32.",
+            )
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """The adapter as peft writes it, without its empty model card."""
+    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def write(
+    run_folder: Path,
+    step: int,
+    model: Any,
+    optimizer: Any,
+    scheduler: Any,
+    scaler: Optional[Any],
+    trainer_state: Any,
+    identity: Mapping[str, Any],
+    keep: int,
+) -> Path:
+    """Write checkpoint-STEP and drop all but the newest `keep`. Raises SaveError; what was there stays whole."""
+    final = run_folder / f"{PREFIX}{step}"
+    partial = run_folder / f"{PARTIAL}{PREFIX}{step}"
+    check_finite(model)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_adapter(model, partial)
+        tensors, values = _split(optimizer.state_dict())
+        save_file(tensors, str(partial / "optimizer.safetensors"))
+        save_file(_random_tensors(), str(partial / "random.safetensors"))
+        state = {
+            "optimizer": values,
+            "scheduler": scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+            "random": _random_values(),
+        }
+        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        trainer_state.save_to_json(str(partial / "trainer_state.json"))
+        files = {path.name: file_sha256(path) for path in sorted(partial.iterdir())}
+        complete = {"step": step, "run": dict(identity), "files": files}
+        (partial / COMPLETE).write_text(json.dumps(complete, indent=1), encoding="utf-8")
+        for path in partial.iterdir():
+            flush(path)
+        replace_folder(partial, final)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        kept = newest(run_folder)
+        raise SaveError(
+            f"Checkpoint {step} could not be written to `{run_folder}`: {reason(error)}.",
+            f"Make room, then go on with --resume from {kept.name}, which is whole."
+            if kept
+            else "Make room, then start again; no earlier checkpoint was there.",
+        ) from None
+    for old in _checkpoints(run_folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def newest(run_folder: Path) -> Optional[Path]:
+    """The newest checkpoint of which every file is there with the bytes that were written, or None."""
+    return next((path for path in _checkpoints(run_folder) if is_whole(path)), None)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """True where every file has the hash that was written down last."""
+    try:
+        files = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["files"]
+        return all(file_sha256(checkpoint / name) == sha256 for name, sha256 in files.items())
+    except (OSError, ValueError, KeyError, AttributeError):
+        return False
+
+
+def check_identity(checkpoint: Path, identity: Mapping[str, Any]) -> None:
+    """Raises ResumeError, saying what differs, where another run made the checkpoint."""
+    before = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["run"]
+    differing = [
+        f"{key} was {before.get(key)} and is {identity.get(key)}"
+        for key in sorted({*before, *identity})
+        if before.get(key) != identity.get(key)
+    ]
+    if differing:
+        raise ResumeError(
+            f"`{checkpoint}` belongs to another run: {'; '.join(differing)}.",
+            "Put that back, or start anew with `overwrite=true` or another `name`.",
+        )
+
+
+def load_adapter(checkpoint: Path, model: Any) -> None:
+    """Lay the checkpoint's adapter into the model. Raises ResumeError where a tensor has no place in it."""
+    from peft import set_peft_model_state_dict
+
+    result = set_peft_model_state_dict(model, load_file(str(checkpoint / ADAPTER_FILE)))
+    if result.unexpected_keys:
+        raise ResumeError(
+            f"The adapter in `{checkpoint}` has tensors that this model lacks: {result.unexpected_keys[:2]}."
+        )
+
+
+def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optional[Any]) -> None:
+    """Put optimizer, schedule and scaler back as they were."""
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    optimizer.load_state_dict(_join(load_file(str(checkpoint / "optimizer.safetensors")), state["optimizer"]))
+    scheduler.load_state_dict(state["scheduler"])
+    if scaler is not None and state["scaler"]:
+        scaler.load_state_dict(state["scaler"])
+
+
+def load_random(checkpoint: Path) -> None:
+    """Put the generators of Python, numpy and torch back as they were."""
+    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["random"]
+    tensors = load_file(str(checkpoint / "random.safetensors"))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, position, has_gauss, cached = state["numpy"]
+    numpy.random.set_state((name, tensors["numpy"].numpy().astype("uint32"), position, has_gauss, cached))
+    torch.random.set_rng_state(tensors["torch"])
+    if "cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.random.set_rng_state(tensors["cuda"])
+
+
+def replace_folder(partial: Path, final: Path) -> None:
+    """Put `partial` in the place of `final` by renaming; what was at `final` is removed last."""
+    old = final.with_name(f"{PARTIAL}old-{final.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    partial.rename(final)
+    flush(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until the file or folder is on the disk: after a rename alone a power cut may leave it empty."""
+    descriptor = os.open(str(path), os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: BaseException) -> str:
+    """Why a write failed, without the library's wrapping."""
+    return (getattr(error, "strerror", None) or str(error)).rstrip(".")
+
+
+def _checkpoints(run_folder: Path) -> List[Path]:
+    """Newest first, by step and not by time: copied folders all have the same time."""
+    found = [
+        path for path in run_folder.glob(f"{PREFIX}*") if path.is_dir() and path.name[len(PREFIX) :].isdigit()
+    ]
+    return sorted(found, key=lambda path: int(path.name[len(PREFIX) :]), reverse=True)
+
+
+def _split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, Any]]:
+    """An optimizer's state as tensors ("0.exp_avg") and the rest, which JSON can hold."""
+    tensors: Dict[str, torch.Tensor] = {}
+    rest: Dict[str, Dict[str, Any]] = {}
+    for index, entry in state["state"].items():
+        for name, value in entry.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous().clone()
+            else:
+                rest.setdefault(str(index), {})[name] = value
+    return tensors, {"rest": rest, "param_groups": state["param_groups"]}
+
+
+def _join(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dict[str, Any]:
+    state: Dict[int, Dict[str, Any]] = {int(index): dict(entry) for index, entry in values["rest"].items()}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    return {"state": state, "param_groups": values["param_groups"]}
+
+
+def _random_tensors() -> Dict[str, torch.Tensor]:
+    words = numpy.random.get_state()[1]
+    tensors = {
+        "torch": torch.random.get_rng_state(),
+        "numpy": torch.from_numpy(numpy.asarray(words).astype("int64")),
+    }
+    if torch.cuda.is_available():
+        tensors["cuda"] = torch.cuda.random.get_rng_state()
+    return tensors
+
+
+def _random_values() -> Dict[str, Any]:
+    version, words, gauss = random.getstate()
+    name, _, position, has_gauss, cached = numpy.random.get_state()
+    return {"python": [version, list(words), gauss], "numpy": [name, position, has_gauss, cached]}

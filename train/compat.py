@@ -1,0 +1,127 @@
+"""Every difference between versions of the libraries that this pipeline meets, in one place.
+
+Tried whole on torch 2.0.1 + transformers 4.46.3 + peft 0.13.2 + accelerate 1.0.1 (Python 3.8) and on torch 2.13.0 +
+transformers 5.23.0 + peft 0.21.2 + accelerate 1.15.0 (Python 3.11), 2026-11-24. What the pipeline does itself, so
+that no version can differ in it: micro-batches and their loss (Trainer's own normalisation changed in 4.46, 4.49
+and later: transformers PR 34191, PR 35438, #37197), the order of the rows, checkpoints, logging.
+"""
+
+import importlib.metadata
+import inspect
+import warnings
+from typing import Any, Dict, Optional, Tuple
+
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "matplotlib",
+)
+
+
+def version_of(name: str) -> Optional[str]:
+    """The installed version of a distribution, or None."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> Dict[str, Optional[str]]:
+    """The version of each library that can change a result."""
+    return {name: version_of(name) for name in LIBRARIES}
+
+
+def release(text: str) -> Tuple[int, ...]:
+    """(2, 0, 1) of "2.0.1+cu117"; what follows the numbers does not count."""
+    numbers = []
+    for part in text.split("+")[0].split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def quiet(progress_bars: bool) -> None:
+    """Keep the libraries' own notices off the terminal; errors still come as exceptions."""
+    import transformers
+
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    if not progress_bars:
+        transformers.logging.disable_progress_bar()
+
+
+def dtype_argument(dtype: Any) -> Dict[str, Any]:
+    """from_pretrained takes `dtype` since transformers 4.56, `torch_dtype` before."""
+    import transformers
+
+    return {"dtype" if release(transformers.__version__) >= (4, 56) else "torch_dtype": dtype}
+
+
+def remote_class(model_config: Any) -> Any:
+    """The Auto class for a model with code of its own.
+
+    ChatGLM-6B registers AutoModel and AutoModelForSeq2SeqLM but not AutoModelForCausalLM; its AutoModel is the
+    causal model with its head.
+    """
+    import transformers
+
+    registered = getattr(model_config, "auto_map", None) or {}
+    if "AutoModel" in registered and "AutoModelForCausalLM" not in registered:
+        return transformers.AutoModel
+    return transformers.AutoModelForCausalLM
+
+
+def enable_checkpointing(base: Any) -> None:
+    """Gradient checkpointing, set before the adapter is laid on (peft #1142: after it, no gradient reaches LoRA).
+
+    `use_reentrant=False` since transformers 4.35 takes it; old remote code refuses the keyword, and then needs the
+    input gradients, which are asked for in any case (peft #137).
+    """
+    taken = inspect.signature(base.gradient_checkpointing_enable).parameters
+    try:
+        if "gradient_checkpointing_kwargs" in taken:
+            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        else:
+            base.gradient_checkpointing_enable()
+    except TypeError:  # a model's own `_set_gradient_checkpointing` from before 4.35
+        base.gradient_checkpointing_enable()
+    base.enable_input_require_grads()
+
+
+def prepare_quantised(base: Any) -> Any:
+    """peft's k-bit preparation: base frozen, norms and head in fp32. Checkpointing is ours, before and after."""
+    from peft import prepare_model_for_kbit_training
+
+    return prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+
+
+def trainer_arguments(values: Dict[str, Any]) -> Any:
+    """TrainingArguments with no pickle, no report, no log and no saving of its own."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        report_to="none",
+        disable_tqdm=True,
+        logging_strategy="no",
+        save_strategy="no",
+        logging_nan_inf_filter=False,  # True adds 0.0 for a NaN: why broken runs print `loss: 0.0`
+        remove_unused_columns=False,
+        optim="adamw_torch",  # the default became adamw_torch_fused, whose rounding differs
+        gradient_accumulation_steps=1,  # `Trainer.training_step` here splits the batch itself
+        **values,
+    )
+
+
+def out_of_memory() -> Tuple[type, ...]:
+    """The exceptions of a full GPU: torch.OutOfMemoryError since torch 2.5, torch.cuda's before."""
+    import torch
+
+    found = (getattr(torch, "OutOfMemoryError", None), getattr(torch.cuda, "OutOfMemoryError", None))
+    return tuple({error for error in found if error is not None})

@@ -1,0 +1,134 @@
+"""Started by path in the target interpreter; the doctor's only way to the pipeline.
+
+    python .../train/launch.py train [--config FILE] [--context FILE.json] [--dry-run] [--resume] [key=value ...]
+    python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json]
+
+Exit codes: 0 done and proved; 1 the adapter is not real, or training diverged; 2 misuse, bad input or a full disk;
+130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import List, NoReturn, Optional
+
+
+def make_importable() -> None:
+    """Make `envdoc.train` importable from this very folder, without installing it or touching the search path.
+
+    The folder itself, which Python puts first on the path, is taken off: its `config` or `data` would shadow
+    modules of that name. Nothing else of where it lies becomes importable.
+    """
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    if "envdoc.train" in sys.modules:
+        return
+    namespace = ModuleType("envdoc")
+    namespace.__path__ = []
+    sys.modules["envdoc"] = namespace
+    spec = spec_from_file_location(
+        "envdoc.train", here / "__init__.py", submodule_search_locations=[str(here)]
+    )
+    assert spec is not None and spec.loader is not None
+    package = module_from_spec(spec)
+    sys.modules["envdoc.train"] = package
+    namespace.train = package  # type: ignore[attr-defined]
+    spec.loader.exec_module(package)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that ends with our own kind of message."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"{message[:1].upper()}{message[1:]}.", f"`{self.prog} --help` lists what there is.")
+        sys.exit(2)
+
+
+def complain(message: str, hint: Optional[str]) -> None:
+    """An error as one sentence, and its hint."""
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+def prepare_process() -> None:
+    """What must be set before torch and transformers are imported."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a local folder is all that is ever read
+    os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["DISABLE_TELEMETRY"] = "1"
+    os.environ["BITSANDBYTES_NOWELCOME"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and a fork do not go together
+    # One process trains on one GPU: with more in sight Trainer splits batches by DataParallel, which quantised
+    # bases do not survive.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
+
+
+def main(words: List[str]) -> int:
+    """Run the command in `words` and return the exit code."""
+    commands = {"train": train, "verify": verify}
+    if not words or words[0] not in commands:
+        print(__doc__ if words[:1] in (["-h"], ["--help"]) else __doc__.split("\n\n")[1], file=sys.stderr)
+        return 0 if words[:1] in (["-h"], ["--help"]) else 2
+    make_importable()
+    from envdoc.train.errors import TrainError
+
+    try:
+        return commands[words[0]](words[1:])
+    except TrainError as error:
+        complain(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        complain(
+            "Stopped; nothing that was saved before is lost.", "Checkpoints there are go on with --resume."
+        )
+        return 130
+    except MemoryError:
+        complain(
+            "This machine has not enough memory for the run.", "Try a smaller model or `model.quantization`."
+        )
+        return 2
+    except BrokenPipeError:  # the reader of our output went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+
+
+def train(words: List[str]) -> int:
+    """The command `train`."""
+    parser = Parser(prog="envdoc train")
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--context", metavar="FILE.json", help="what the doctor tells for the receipt")
+    parser.add_argument("--dry-run", action="store_true", help="build everything, train nothing")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args(words)
+    prepare_process()
+    with tempfile.TemporaryDirectory(prefix="envdoc-train-") as scratch:
+        os.environ["HF_MODULES_CACHE"] = scratch  # where transformers copies a model's own code
+        from envdoc.train.pipeline import run
+
+        return run(given.config, given.overrides, given.context, given.dry_run, given.resume)
+
+
+def verify(words: List[str]) -> int:
+    """The command `verify`."""
+    parser = Parser(prog="envdoc verify")
+    parser.add_argument("adapter", metavar="ADAPTER")
+    parser.add_argument("--base", metavar="FOLDER", help="the base model, where it has moved")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    given = parser.parse_args(words)
+    prepare_process()
+    with tempfile.TemporaryDirectory(prefix="envdoc-verify-") as scratch:
+        os.environ["HF_MODULES_CACHE"] = scratch
+        from envdoc.train.judge import judge
+
+        return judge(Path(given.adapter), given.base, given.format)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

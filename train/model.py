@@ -1,0 +1,274 @@
+"""The base model, its tokenizer, and the adapter laid on it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+
+from envdoc.train import compat
+from envdoc.train.config import Lora, Model
+from envdoc.train.errors import ConfigError, ModelError
+from envdoc.train.fingerprint import code_sha256
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+ADAPTER = "default"  # peft's own name for a single adapter
+
+
+@dataclass(frozen=True)
+class Precision:
+    """On what and in what the run computes."""
+
+    device: torch.device
+    dtype: str  # "bf16", "fp16" or "fp32"
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The dtype of the base's weights, or of the computation over a quantised base."""
+        return DTYPES[self.dtype]
+
+
+def choose_precision(model: Model) -> Precision:
+    """The device and dtype of the run. Raises ConfigError where the device cannot do what is asked."""
+    if not torch.cuda.is_available():
+        if model.dtype == "fp16":
+            raise ConfigError(
+                "`model.dtype` is fp16, and torch sees no GPU: loss scaling in fp16 needs one.",
+                "Use `model.dtype=fp32` (or bf16) here; if this machine has a GPU, `envdoc check` says why "
+                "torch does not see it.",
+            )
+        return Precision(torch.device("cpu"), "fp32" if model.dtype == "auto" else model.dtype)
+    has_bf16 = torch.cuda.get_device_capability(0) >= (8, 0)  # below, it is emulated and slow
+    if model.dtype == "bf16" and not has_bf16:
+        raise ConfigError(
+            f"`model.dtype` is bf16, which {torch.cuda.get_device_name(0)} (compute capability "
+            f"{'.'.join(map(str, torch.cuda.get_device_capability(0)))}) cannot do; it takes 8.0 or newer.",
+            "Use `model.dtype=fp16`.",
+        )
+    chosen = model.dtype if model.dtype != "auto" else "bf16" if has_bf16 else "fp16"
+    return Precision(torch.device("cuda", 0), chosen)
+
+
+def check_folder(model: Model) -> Path:
+    """The base's folder, absolute. Raises ModelError where it is no model, or holds code that nobody agreed to."""
+    folder = Path(model.path).expanduser().absolute()
+    if not folder.is_dir():
+        raise ModelError(
+            f"There is no model folder `{model.path}`.",
+            "envdoc downloads no model: name a local folder with config.json, a tokenizer and weights.",
+        )
+    try:
+        described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"`{folder}` has no config.json, so it is no model folder.") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"`{folder}/config.json` cannot be read: {error}.") from None
+    if "auto_map" in described:
+        _agree_to_code(model, folder, described["auto_map"])
+    return folder
+
+
+def _agree_to_code(model: Model, folder: Path, auto_map: Any) -> None:
+    pinned = code_sha256(folder)
+    if any("--" in str(target) for target in auto_map.values()):
+        raise ModelError(
+            f"`{folder}/config.json` takes its code from another repository ({sorted(auto_map.values())[0]}).",
+            "Put the code into the folder itself; envdoc downloads none.",
+        )
+    if not model.trust_remote_code:
+        raise ModelError(
+            f"The model in `{folder}` runs Python code of its own.",
+            f"Read its .py files; then agree with `model.trust_remote_code=true model.revision={pinned}`.",
+        )
+    if model.revision != pinned:
+        raise ModelError(
+            f"`model.revision` is {model.revision}, and the code in `{folder}` is {pinned}.",
+            "Read what changed, then pin the second.",
+        )
+
+
+def load_tokenizer(folder: Path, model: Model) -> Any:
+    """The tokenizer of the base. Raises ModelError with the library's own reason."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=model.trust_remote_code
+        )
+    except (Exception, RecursionError) as error:
+        raise ModelError(
+            f"The tokenizer in `{folder}` cannot be loaded: {_first_line(error)}",
+            "`envdoc check` knows the common faults of tokenizer files.",
+        ) from None
+
+
+def load_base(folder: Path, model: Model, precision: Precision) -> Any:
+    """The frozen base on its device, quantised where asked. Raises ModelError."""
+    from transformers import AutoConfig, BitsAndBytesConfig
+
+    code = {"local_files_only": True, "trust_remote_code": model.trust_remote_code}
+    arguments: Dict[str, Any] = {**code, **compat.dtype_argument(precision.torch_dtype)}
+    if model.quantization != "none":
+        check_quantisation(model.quantization, precision)
+        arguments["quantization_config"] = BitsAndBytesConfig(
+            load_in_8bit=model.quantization == "8bit",
+            load_in_4bit=model.quantization == "4bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=precision.torch_dtype,
+        )
+        arguments["device_map"] = {"": "cpu" if precision.device.type == "cpu" else precision.device.index}
+    try:
+        described = AutoConfig.from_pretrained(str(folder), **code)
+        base = compat.remote_class(described).from_pretrained(str(folder), **arguments)
+    except compat.out_of_memory():
+        raise ModelError(
+            f"The base model in `{folder}` does not fit into the GPU's memory.",
+            "Try `model.quantization=4bit`; `nvidia-smi` shows who else uses the GPU.",
+        ) from None
+    except Exception as error:  # whatever a loader raises: OSError, ValueError, KeyError, SafetensorError...
+        raise ModelError(f"The base model in `{folder}` cannot be loaded: {_first_line(error)}") from None
+    if model.quantization == "none":
+        base.to(precision.device)
+    base.config.use_cache = False  # keys and values of past tokens serve generation only
+    return base
+
+
+def check_quantisation(kind: str, precision: Precision) -> None:
+    """Run one quantised layer forward and backward where the model will be. Raises ModelError with the reason.
+
+    bitsandbytes 0.50 computes on a CPU, 0.45 and older on CUDA only; a build without this CUDA version's library
+    imports and fails at the first call. Only running it tells.
+    """
+    try:
+        import bitsandbytes as bnb
+
+        if kind == "4bit":
+            layer = bnb.nn.Linear4bit(
+                64,
+                64,
+                bias=False,
+                compute_dtype=precision.torch_dtype,
+                quant_type="nf4",
+                compress_statistics=True,
+            )
+        else:
+            layer = bnb.nn.Linear8bitLt(64, 64, bias=False, has_fp16_weights=False)
+        layer = layer.to(precision.device)
+        seen = torch.randn(4, 64, device=precision.device, dtype=precision.torch_dtype, requires_grad=True)
+        layer(seen).float().sum().backward()
+        works = seen.grad is not None and bool(torch.isfinite(seen.grad).all())
+        reason = "its gradients are not finite"
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a missing library raises RuntimeError, OSError, AttributeError...
+        works, reason = False, _first_line(error).rstrip(".")
+    if not works:
+        raise ModelError(
+            f"`model.quantization` is {kind}, and bitsandbytes {compat.version_of('bitsandbytes') or '(missing)'} "
+            f"with torch {torch.__version__} does not work on {precision.device.type}: {reason}.",
+            "Use `model.quantization=none`, or let `envdoc fix` build an environment whose bitsandbytes works.",
+        )
+
+
+def lay_adapter(base: Any, lora: Lora, quantised: bool, checkpointing: bool) -> Any:
+    """The base with a LoRA adapter on it; only the adapter trains, and it does so in fp32."""
+    from peft import LoraConfig, get_peft_model
+
+    if quantised:
+        base = compat.prepare_quantised(base)
+    if checkpointing:
+        compat.enable_checkpointing(base)
+    names, conv1d = find_targets(base) if lora.targets == "auto" else named_targets(base, lora.targets)
+    model = get_peft_model(
+        base,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=names,
+            fan_in_fan_out=conv1d,  # GPT-2's Conv1D keeps its weight transposed (peft #324)
+            bias="none",
+        ),
+    )
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            parameter.data = (
+                parameter.data.float()
+            )  # GradScaler refuses fp16 gradients; bf16 loses small updates
+    return model
+
+
+def find_targets(base: Any) -> Tuple[List[str], bool]:
+    """The names of every linear layer but the head, shortest form, and whether they are Conv1D.
+
+    `q_proj`, `c_attn` (GPT-2), `query_key_value` (GPT-NeoX, ChatGLM)...: the last part of the path, or the whole
+    path where the last part is a number or also names a layer that must stay out.
+    """
+    layers = _linear_layers(base)
+    heads = _heads(base, layers)
+    kept = {path: kind for path, kind in layers.items() if path not in heads}
+    if not kept:
+        raise ModelError(
+            "The base model has no linear layer to adapt.", "Name its modules with `lora.targets`."
+        )
+    taken = {path.split(".")[-1] for path in heads}
+    names = {
+        path if path.split(".")[-1].isdigit() or path.split(".")[-1] in taken else path.split(".")[-1]
+        for path in kept
+    }
+    return sorted(names), all(kept.values())
+
+
+def named_targets(base: Any, targets: Tuple[str, ...]) -> Tuple[List[str], bool]:
+    """The targets that the run names. Raises ConfigError where one of them is no linear layer of this base."""
+    layers = _linear_layers(base)
+    kinds = []
+    for target in targets:
+        found = [kind for path, kind in layers.items() if path == target or path.endswith(f".{target}")]
+        if not found:
+            raise ConfigError(
+                f"`lora.targets` names `{target}`, and no linear layer of the base model is called that.",
+                f"It has: {', '.join(find_targets(base)[0])}.",
+            )
+        kinds += found
+    return sorted(targets), all(kinds)
+
+
+def _linear_layers(base: Any) -> Dict[str, bool]:
+    """Path of each linear layer, and whether it is a Conv1D. bitsandbytes' layers are nn.Linear's children."""
+    from transformers.pytorch_utils import Conv1D
+
+    return {
+        path: isinstance(module, Conv1D)
+        for path, module in base.named_modules()
+        if isinstance(module, (torch.nn.Linear, Conv1D))
+    }
+
+
+def _heads(base: Any, layers: Dict[str, bool]) -> List[str]:
+    try:
+        head: Optional[Any] = base.get_output_embeddings()
+    except (AttributeError, NotImplementedError):  # remote code may lack it
+        head = None
+    known = ("lm_head", "embed_out", "output_layer", "score")
+    return [
+        path
+        for path, module in base.named_modules()
+        if path in layers and (module is head or path.split(".")[-1] in known)
+    ]
+
+
+def trainable(model: Any) -> Tuple[int, int]:
+    """How many parameters train, and how many there are (quantised ones counted unpacked)."""
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return trained, int(model.get_nb_trainable_parameters()[1])
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,56 @@
+"""What is said while it trains: one moving line on a terminal, plain lines elsewhere. Everything on stderr."""
+
+import sys
+import time
+from typing import Any, Optional
+
+
+class Progress:
+    """Steps, loss, speed and time left."""
+
+    def __init__(self, log_every: int) -> None:
+        self.log_every = log_every
+        self.bar: Optional[Any] = None
+
+    def start(self, done: int, total: int) -> None:
+        """Begin at update `done` of `total`."""
+        self.done_at_start, self.started = done, time.monotonic()
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
+
+    def step(
+        self, step: int, total: int, loss: float, learning_rate: float, tokens_per_second: float
+    ) -> None:
+        """One update is done."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.4f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
+            self.bar.update(1)
+        if step % self.log_every and step not in (1, total):
+            return
+        seconds = (time.monotonic() - self.started) / max(1, step - self.done_at_start) * (total - step)
+        line = (
+            f"step {step:>{len(str(total))}}/{total}  loss {loss:.4f}  learning rate {learning_rate:.2e}  "
+            f"{tokens_per_second:,.0f} tokens/s  {_clock(seconds)} left"
+        )
+        if self.bar is not None:
+            self.bar.write(line, file=sys.stderr)
+        else:
+            say(line)
+
+    def stop(self) -> None:
+        """Leave the line as it is."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def say(line: str) -> None:
+    """A line of progress, at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"

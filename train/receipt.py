@@ -1,0 +1,130 @@
+"""The receipt beside an adapter: everything that is needed to say later what it is and how it came about."""
+
+import datetime
+import json
+import platform
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+import torch
+
+from envdoc.train import compat
+from envdoc.train.checkpoint import ADAPTER_FILE, flush
+from envdoc.train.config import Run, flat
+from envdoc.train.data import Corpus
+from envdoc.train.fingerprint import file_sha256
+from envdoc.train.model import Precision
+from envdoc.train.trainer import Outcome
+from envdoc.train.verify import Proof
+
+NAME = "envdoc-receipt.json"
+SCHEMA_VERSION = 1
+
+
+def environment() -> Dict[str, Any]:
+    """What the run computed with, as the libraries themselves tell it."""
+    gpu = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "libraries": compat.versions(),
+        "torch_cuda": torch.version.cuda,
+        "gpu": torch.cuda.get_device_name(0) if gpu else None,
+        "gpu_capability": ".".join(map(str, torch.cuda.get_device_capability(0))) if gpu else None,
+    }
+
+
+def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
+    """What the run measured. `tokens_per_second_useful` counts no padding, `_total` counts it."""
+    return {
+        "steps": done.steps,
+        "losses": [list(pair) for pair in done.losses],
+        "first_loss": done.losses[0][1] if done.losses else None,
+        "last_loss": done.losses[-1][1] if done.losses else None,
+        "seconds": done.seconds,
+        "tokens": done.tokens,
+        "padded_tokens": done.padded_tokens,
+        "answer_tokens": done.answer_tokens,
+        "tokens_per_second_useful": done.tokens / done.seconds if done.seconds else None,
+        "tokens_per_second_total": done.padded_tokens / done.seconds if done.seconds else None,
+        "peak_bytes": done.peak_bytes,
+        "peak_bytes_of": done.peak_bytes_of,
+        "resumed_from": done.resumed_from,
+        "device": str(precision.device),
+        "dtype": precision.dtype,
+    }
+
+
+def make(
+    run: Run,
+    source: str,
+    context: Mapping[str, Any],
+    corpus: Corpus,
+    base: Mapping[str, Any],
+    adapter_folder: Path,
+    adapter_sha256: str,
+    probe: Sequence[int],
+    measured: Mapping[str, Any],
+    proof: Proof,
+) -> Dict[str, Any]:
+    """The receipt of an adapter that was just saved and judged."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "made_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "envdoc_version": context.get("envdoc_version"),
+        "run": flat(run),
+        "run_source": source,
+        "environment": environment(),
+        "lockfile": context.get("lockfile"),
+        "doctor": context.get("facts"),
+        "data": {
+            "path": corpus.path,
+            "sha256": corpus.sha256,
+            "encoded_sha256": corpus.encoded_sha256,
+            "template": corpus.template,
+            "rows": len(corpus.rows),
+            "tokens": corpus.tokens,
+            "answer_tokens": corpus.answer_tokens,
+            "notes": list(corpus.notes),
+        },
+        "base": dict(base),
+        "adapter": {
+            "sha256": adapter_sha256,
+            "file_sha256": file_sha256(adapter_folder / ADAPTER_FILE),
+            "bytes": (adapter_folder / ADAPTER_FILE).stat().st_size,
+            "probe": list(probe),
+        },
+        "training": dict(measured),
+        "proof": {"real": proof.real, "checks": proof.to_json()},
+    }
+
+
+def write(receipt: Mapping[str, Any], folder: Path) -> Path:
+    """Write the receipt into the adapter's folder, whole or not at all. Raises OSError."""
+    path = folder / NAME
+    partial = folder / f".{NAME}"
+    partial.write_text(json.dumps(receipt, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    flush(partial)
+    partial.replace(path)
+    return path
+
+
+def read_context(path: Optional[str]) -> Dict[str, Any]:
+    """What the doctor tells: {"envdoc_version", "facts", "lockfile": {"profile", "sha256"}}. Raises ValueError."""
+    if path is None:
+        return {}
+    told = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(told, dict):
+        raise ValueError("it holds no object")
+    return told
+
+
+def lines(measured: Mapping[str, Any]) -> List[str]:
+    """The measurements in words."""
+    return [
+        f"{measured['steps']} steps in {measured['seconds']:.1f} s; loss {measured['first_loss']:.4f} -> "
+        f"{measured['last_loss']:.4f}.",
+        f"{measured['tokens_per_second_useful']:,.0f} tokens/s without padding "
+        f"({measured['tokens_per_second_total']:,.0f} with); peak memory "
+        f"{measured['peak_bytes'] / 2**30:.2f} GiB ({measured['peak_bytes_of']}).",
+    ]
