@@ -13,19 +13,20 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 REDACTED = "<redacted>"
 _Replacement = Union[str, Callable[["re.Match[str]"], str]]
 
+# Repetitions are bounded: a log of megabytes may hold any text, and must not take minutes.
 # A name with one of these words in capitals is an environment variable or a constant that holds a secret; those of
 # a tokenizer (DEFAULT_PAD_TOKEN, EOS_TOKEN_ID) and plurals (MAX_TOKENS) hold none.
 _CONSTANT = (
-    r"\b(?:[A-Z0-9]+_)*(?<!PAD_)(?<!EOS_)(?<!BOS_)(?<!UNK_)(?<!SEP_)(?<!CLS_)(?<!MASK_)"
-    r"(?:[A-Z0-9]*(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSW|PASSPHRASE|CREDENTIALS?)|[A-Z0-9]*KEY)(?:_[A-Z0-9]+)*"
+    r"\b(?:[A-Z0-9]{1,40}_){0,8}(?<!PAD_)(?<!EOS_)(?<!BOS_)(?<!UNK_)(?<!SEP_)(?<!CLS_)(?<!MASK_)"
+    r"[A-Z0-9]{0,40}(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSW|PASSPHRASE|CREDENTIALS?|KEY)(?:_[A-Z0-9]{1,40}){0,4}"
 )
 _WORD = (
-    r"\b(?:[A-Za-z0-9]+[_-])*(?:(?:api|access|secret|private|auth|session|refresh|hf|hub|bearer|signing|account)[_-]?"
+    r"\b(?:[A-Za-z0-9]{1,40}[_-]){0,6}(?:(?:api|access|secret|private|auth|session|refresh|hf|hub|bearer|signing|account)[_-]?"
     r"(?:key|token|secret)|client[_-]?secret|passw(?:or)?d|passphrase|secret)\b"
 )
 _NAME = rf"(?:{_CONSTANT}|(?i:{_WORD}))"
 _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&}\])]+)"
-_QUERY = r"[\w.-]*(?:token|key|secret|signature|sig|passw(?:or)?d|auth|credential)[\w.-]*"
+_QUERY = r"[\w.-]{0,60}(?:token|key|secret|signature|sig|passw(?:or)?d|auth|credential)[\w.-]{0,60}"
 
 # What makes a dotted quad a version: an operator, a file or a requirement before it, or the name of a thing with
 # four-part versions (all of NVIDIA's wheels, cuDNN, the opencv-python and types-* families).
@@ -118,7 +119,7 @@ def _redact_entry(key: Any, value: Any, names: Any) -> Any:
 @lru_cache(maxsize=None)
 def _addresses() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
     return (
-        (re.compile(r"\b([A-Za-z][\w+.-]*://)(?!<redacted>@)[^/\s@'\"]+@"), rf"\1{REDACTED}@"),
+        (re.compile(r"\b([A-Za-z][\w+.-]{0,20}://)(?!<redacted>@)[^/\s@'\"]+@"), rf"\1{REDACTED}@"),
         (re.compile(rf"([?&;]{_QUERY}=)(?!<)[^&\s#\"']+", re.IGNORECASE), rf"\1{REDACTED}"),
     )
 
@@ -129,7 +130,7 @@ def _patterns() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
     rows: List[Tuple[str, _Replacement]] = [
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", "<private key>"),
         (
-            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]*(?:key|token))([\"']?\s*:)(?!\s*[\"']?<)"
+            r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie|x-[a-z-]{0,40}(?:key|token))([\"']?\s*:)(?!\s*[\"']?<)"
             r"(\s*[\"']?)[^\n]*?(?=[\"'](?:[,}\]\s]|$)|$)",
             rf"\1\2\3{REDACTED}",
         ),
@@ -141,7 +142,7 @@ def _patterns() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
         (r"\bxox[a-z]-[A-Za-z0-9-]{10,}", "<token>"),
         (r"\bsk-[A-Za-z0-9_-]{16,}", "<token>"),
         (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "<token>"),
-        (r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", "<token>"),
+        (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", "<token>"),
         (rf"({_NAME}[\"']?\s*=\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
         (rf"({_NAME}[\"']?:\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
         (r"\b(?:MIG-)?GPU-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -221,3 +222,17 @@ def test_credentials_alone():
     """For variables: addresses lose credentials, paths and names stay."""
     assert "/home/alice/x" == without_credentials("/home/alice/x")
     assert "https://<redacted>@h.example/s" == without_credentials("https://a:b@h.example/s")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["A", "a_", "A_", "a-", "A-", "1.", "ab:", "/home/", '"', "x@", "x@a.", "key=", "TOKEN = ", "?token_", "://",
+     "eyJ-", "sk-", "x-", "A1_KEY_", "Authorization:", "-----BEGIN PRIVATE KEY-----", "version ", "a-token-", " ",
+     "\n", "::1"],
+)  # fmt: skip
+def test_no_text_takes_long(piece):
+    """A log of 200 kB that repeats any piece is done in seconds: no pattern tries every start with every end."""
+    text = (piece * 200_000)[:200_000]
+    started = time.perf_counter()
+    clean(text)
+    assert time.perf_counter() - started < 5
