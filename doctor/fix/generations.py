@@ -135,24 +135,24 @@ class Generations:
         self._point(generation)
         return self._reloaded(generation)
 
-    def rollback(self) -> Generation:
-        """Go back to the generation that was in use before the current one.
+    def rollback(self) -> Optional[Generation]:
+        """Go back to the generation that was in use before the current one; from the first one to none (None).
 
         As with nix a second rollback goes further back, and never forth again. Unlike nix the order is that of use
         and not of numbers, since a generation of the same lock is used again instead of built twice. Raises
-        FixError where there is nothing further back.
+        FixError where none is in use.
         """
         with self.locked():
-            current = self.current()
-            if current is None:
-                raise FixError("There is no current generation yet.", "Build one with `envdoc fix --apply`.")
+            if self._current_name() is None:
+                raise FixError("There is no current generation.", "Build one with `envdoc fix --apply`.")
             whole = {item.name: item for item in self.list()}
-            before = [name for name in self._history() if name in whole]
-            if len(before) < 2:
-                raise FixError(
-                    f"There is no generation before `{current.name}`.", "See them with `envdoc generations`."
-                )
-            target = whole[before[-2]]
+            current = self._current_name()
+            before = [name for name in self._history()[:-1] if name in whole and name != current]
+            if not before:
+                self._remember("rollback", "")
+                self._link.unlink()
+                return None
+            target = whole[before[-1]]
             self._remember("rollback", target.name)
             self._point(target)
             return self._reloaded(target)
@@ -253,6 +253,8 @@ class Generations:
                 stack.append(name)
             elif event.get("event") == "rollback" and name in stack:
                 del stack[len(stack) - stack[::-1].index(name) :]
+            elif event.get("event") == "rollback" and name == "":
+                stack = []
         current = self._current_name()
         if current is not None:
             if current in stack:

@@ -61,12 +61,26 @@ def test_a_number_is_never_used_twice(generations):
 
 
 def test_rollback_goes_further_back_each_time_and_never_forth(generations):
-    """Order of use: 1, 2, 3, then 1 again; back to 3, 2, 1, and there it ends."""
+    """Order of use: 1, 2, 3, then 1 again; back to 3, 2, 1, then none is in use, and there it ends."""
     made = [generations.switch(build(generations, letter * 64)) for letter in "abc"]
     generations.switch(made[0])
     assert [3, 2, 1] == [generations.rollback().number for _ in range(3)]
-    with pytest.raises(FixError, match="There is no generation before `0001-"):
+    assert (None, None, None) == (
+        generations.rollback(),
+        generations.current(),
+        current_python(generations.home),
+    )
+    with pytest.raises(FixError, match="There is no current generation"):
         generations.rollback()
+    assert 3 == len(generations.list())
+
+
+def test_after_the_way_back_to_none_a_generation_can_be_used_again(generations):
+    """The order of use starts afresh."""
+    one, two = (generations.switch(build(generations, letter * 64)) for letter in "ab")
+    assert [one.number, None] == [getattr(generations.rollback(), "number", None) for _ in range(2)]
+    assert two.number == generations.switch(two).number
+    assert None is generations.rollback()
 
 
 def test_after_a_rollback_a_new_switch_can_be_taken_back(generations):
@@ -99,7 +113,7 @@ def test_a_journal_that_ends_in_half_a_line_is_read_and_written_on(generations):
 
 def test_rollback_without_a_generation_is_one_sentence(generations):
     """Nothing built yet."""
-    with pytest.raises(FixError, match="There is no current generation yet"):
+    with pytest.raises(FixError, match="There is no current generation"):
         generations.rollback()
 
 
