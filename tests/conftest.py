@@ -25,10 +25,10 @@ def interpreter():
     """A function from "3.8" to the path of an installed Python of that minor version."""
     from envdoc.doctor.fix.pythons import available_pythons
 
-    found = available_pythons()
+    found = {python.minor: python.path for python in available_pythons() if not python.problem}
 
     def path(minor: str) -> str:
         assert minor in found, f"The tests need Python {minor}; found {sorted(found)}."
-        return str(found[minor])
+        return found[minor]
 
     return path
