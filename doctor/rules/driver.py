@@ -22,7 +22,7 @@ def driver_missing(machine: Snapshot) -> List[Problem]:
         return []
     return [
         Problem(
-            {"gpu": models(machine)[0].name, "hint": _container_hint(machine.host)},
+            {"gpu": _capitalised(models(machine)[0].name), "hint": _container_hint(machine.host)},
             evidence=tuple(map(_seen, machine.pci_devices)),
             affects=("torch", "bitsandbytes"),
             severity=Severity.WARNING if chose_cpu(machine) else None,
@@ -210,6 +210,10 @@ def _container_hint(host: Host) -> str:
     if host.container:
         return " This is a container: the driver belongs on its host, and the container is started with `--gpus all`."
     return ""
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _passed_if_asked(machine: Snapshot) -> List[Problem]:

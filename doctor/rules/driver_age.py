@@ -1,6 +1,6 @@
 """Rules about how new the NVIDIA driver is: for torch's CUDA, and for the GPU."""
 
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
@@ -27,7 +27,8 @@ def driver_too_old_for_torch(machine: Snapshot) -> List[Problem]:
     _torch, cuda = require_cuda_torch(machine)
     if _service(machine, cuda) != "none":
         return []
-    return [Problem(_values(machine, cuda), evidence=_evidence(machine), affects=("torch", "bitsandbytes"))]
+    values = {**_values(machine, cuda), **_old_library(machine, cuda)}
+    return [Problem(values, evidence=_evidence(machine), affects=("torch", "bitsandbytes"))]
 
 
 @rule("DRV011")
@@ -77,13 +78,25 @@ def _service(machine: Snapshot, cuda: str) -> str:
     return answer
 
 
-def _values(machine: Snapshot, cuda: str) -> "dict[str, str]":
+def _values(machine: Snapshot, cuda: str) -> Dict[str, str]:
     assert machine.torch is not None
     return {
-        "driver": driver_version(machine.driver) or f"with CUDA {machine.driver.cuda}",
+        "driver": driver_version(machine.driver) or f"library of CUDA {machine.driver.cuda}",
         "torch": torch_name(machine.torch),
         "cuda": cuda,
         "floor": minor_floor(cuda) or "a newer one",
+    }
+
+
+def _old_library(machine: Snapshot, cuda: str) -> Dict[str, str]:
+    """What to say besides where the kernel driver is new enough and an older libcuda lies before its own."""
+    version, floor = driver_version(machine.driver), minor_floor(cuda)
+    if not version or not floor or numbers(version) < numbers(floor):
+        return {"hint": ""}
+    return {
+        "driver": f"library of CUDA {machine.driver.cuda}",
+        "hint": f" The kernel driver {version} itself is new enough: an older libcuda is found before its own, in a "
+        "folder of LD_LIBRARY_PATH or in the container's image; taking it away mends this too.",
     }
 
 

@@ -104,7 +104,7 @@ def small_shm(machine: Snapshot) -> List[Problem]:
             {"size": f"{mebibytes} MiB", "where": where},
             evidence=(f"{place.path}: {mebibytes} MiB",),
             affects=("DataLoader workers", "NCCL"),
-            commands=("docker run --shm-size=8g ...",) if container else (),
+            commands=("docker run --shm-size=8g IMAGE",) if container else (),
         )
     ]
 

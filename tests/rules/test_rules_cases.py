@@ -134,6 +134,13 @@ def test_cpu_container_on_a_gpu_host_is_healthy():
     ]
 
 
+def test_old_libcuda_before_a_new_driver_is_named():
+    """The title does not call a driver too old that is new enough; the detail says which library is in the way."""
+    (check,) = failed("DRV010", FAILING["DRV010"][3].snapshot)
+    assert "Driver library of CUDA 12.4 is too old for torch 2.11.0+cu130 (needs 580)" == check.title
+    assert "The kernel driver 580.95.05 itself is new enough" in check.detail
+
+
 @pytest.mark.parametrize("code", sorted(FAILING))
 def test_an_interpreter_that_does_not_answer_is_one_finding(code):
     """Rules about packages are skipped, not failed, where nothing is known about them."""
