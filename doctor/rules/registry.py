@@ -53,7 +53,9 @@ class Rule:
             checks = [self._failed(problem, seconds) for problem in problems]
             return checks or [self._check(Status.OK, self.message.passed or self.message.summary, seconds)]
         except Skip as reason:
-            return [self._check(Status.SKIPPED, self.message.summary, time.perf_counter() - started, str(reason))]
+            return [
+                self._check(Status.SKIPPED, self.message.summary, time.perf_counter() - started, str(reason))
+            ]
         except Exception as error:  # a crashed check is a result with a code, and never ends the run
             detail = f"The rule itself failed: {type(error).__name__}: {error}. Please report this."
             return [self._check(Status.CRASHED, self.message.summary, time.perf_counter() - started, detail)]
