@@ -31,7 +31,8 @@ def loaded_libraries() -> List[str]:
 
 def relative_error(got: torch.Tensor, expected: torch.Tensor) -> Optional[float]:
     got, expected = got.detach().float(), expected.detach().float()
-    return finite(float((got - expected).norm() / expected.norm()))
+    error: Optional[float] = finite(float((got - expected).norm() / expected.norm()))
+    return error
 
 
 def compared(layer: torch.nn.Module, dtype: torch.dtype) -> Dict[str, Any]:
