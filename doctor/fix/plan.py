@@ -109,10 +109,15 @@ def make_plan(
     """The plan for these findings on that machine.
 
     A new generation is wanted where the target holds no training environment, where a finding needs one, or where
-    `wanted` names a profile that the target is not. `only` keeps the findings of those codes. `current` is the
+    `wanted` names a profile that the target is not. An info never stops a run and is not planned for, unless `only`,
+    which keeps the findings of those codes, names it. `current` is the
     generation that is switched to; the target is compared with it by its folder.
     """
-    failed = [check for check in checks if check.failed and (not only or check.code in only)]
+    failed = [
+        check
+        for check in checks
+        if check.failed and (check.code in only if only else check.severity is not Severity.INFO)
+    ]
     needing = [check for check in failed if check.needs_new_environment]
     absent = [name for name in TRAINING_PACKAGES if snapshot.package(name) is None]
     is_current = current is not None and _same(snapshot.interpreter.prefix, current.folder)
@@ -171,6 +176,9 @@ def _action(check: Check, builds: bool, choice: Choice) -> Action:
             "Safe to run as it stands: it changes nothing that is not envdoc's or this environment's own."
         )
         return Action(check.code, check.title, How.IN_PLACE, check.severity, reason, commands)
+    if not commands:
+        reason = f"No command mends it; `envdoc explain {check.code}` says what does."
+        return Action(check.code, check.title, How.PRINTED, check.severity, reason)
     whose = {
         "host": "It changes the machine itself, which envdoc never does.",
         "data": "It concerns your data; envdoc changes no file of yours.",

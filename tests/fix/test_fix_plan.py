@@ -81,6 +81,14 @@ def test_each_failing_check_has_its_action_and_no_other():
     text = plan_text(plan)
     assert "      $ sudo apt-get install nvidia-driver-580\n" in text
     assert "It changes the machine itself, which envdoc never does." in text
+    assert "No command mends it; `envdoc explain PFT050` says what does." in text
+
+
+def test_an_info_is_not_planned_for_unless_it_is_asked_for():
+    """A machine without a GPU is no fault to mend, and an info never builds gigabytes."""
+    checks = [tools.check(code="GPU001", severity=Severity.INFO, new_environment=True)]
+    assert make_plan(checks, CHOICE, TRAINED_IN, current("other")).nothing_to_do
+    assert ["GPU001"] == [a.code for a in make_plan(checks, CHOICE, TRAINED_IN, only=["GPU001"]).actions]
 
 
 def test_only_the_codes_asked_for_are_planned():
