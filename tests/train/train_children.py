@@ -1,0 +1,69 @@
+"""Children of the target interpreter that run the pipeline, and what they leave."""
+
+import json
+import os
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+LAUNCH = Path(find_spec("envdoc.train").origin).parent / "launch.py"
+LIMIT_SECONDS = 300
+
+# Runs many commands of launch.py in one process: importing torch, transformers and peft takes seconds each time.
+MANY = """
+import contextlib, io, json, os, runpy, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))  # as Python does for a script
+main = runpy.run_path(sys.argv[1])["main"]
+for words in json.loads(sys.argv[2]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}))
+"""
+
+# Loads the pipeline as launch.py does; the text that follows runs after it.
+INSIDE = """
+import json, os, runpy, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+launch = runpy.run_path(sys.argv[1])
+launch["prepare_process"]()
+launch["make_importable"]()
+"""
+
+
+def environment():
+    """The caller's environment, on one thread: test machines are shared, and tiny models do not need more."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**kept, "OMP_NUM_THREADS": "1"}
+
+
+def child(python, arguments, cwd):
+    """A finished child process of the target interpreter."""
+    return subprocess.run(
+        [str(python), *map(str, arguments)],
+        cwd=str(cwd),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+def started(python, words, cwd, **options):
+    """A child process of launch.py that runs on."""
+    command = [str(python), str(LAUNCH), *map(str, words)]
+    return subprocess.Popen(command, cwd=str(cwd), env=environment(), **options)
+
+
+def receipt(run_folder):
+    """The receipt of a finished run."""
+    return json.loads((Path(run_folder) / "adapter" / "envdoc-receipt.json").read_text(encoding="utf-8"))
+
+
+def losses(run_folder):
+    """Every (step, loss) of a finished run."""
+    return receipt(run_folder)["training"]["losses"]
