@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Tuple
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.rules.machine import shorten
-from envdoc.doctor.rules.probe_results import case, ran, version
+from envdoc.doctor.rules.probe_reading import case, ran, version
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.tables.versions import satisfies
 
