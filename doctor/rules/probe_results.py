@@ -203,7 +203,7 @@ def _failed_layers(result: ProbeResult, where: str) -> List[Problem]:
     names = {
         "bitsandbytes": version(result, "bitsandbytes"),
         "layers": f"{' and '.join(failed)} layers{where}",
-        "error": "; ".join(failed.values()),
+        "error": shorten("; ".join(failed.values()), 120),
     }
     return [Problem(names, tuple(f"{layer}: {error}" for layer, error in failed.items()), ("bitsandbytes",))]
 
