@@ -112,6 +112,11 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
+def step_of(checkpoint: Path) -> int:
+    """The number of updates that made a checkpoint."""
+    return int(checkpoint.name[len(PREFIX) :])
+
+
 def check_identity(checkpoint: Path, identity: Mapping[str, Any]) -> None:
     """Raises ResumeError, saying what differs, where another run made the checkpoint."""
     before = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["run"]
@@ -190,7 +195,7 @@ def _checkpoints(run_folder: Path) -> List[Path]:
     found = [
         path for path in run_folder.glob(f"{PREFIX}*") if path.is_dir() and path.name[len(PREFIX) :].isdigit()
     ]
-    return sorted(found, key=lambda path: int(path.name[len(PREFIX) :]), reverse=True)
+    return sorted(found, key=step_of, reverse=True)
 
 
 def _split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, Any]]:

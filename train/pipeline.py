@@ -59,6 +59,8 @@ def run(
     except (OSError, ValueError) as error:
         raise ConfigError(f"The context file `{context_file}` cannot be read: {error}.") from None
     precision = models.choose_precision(settings.model)
+    if settings.model.quantization != "none":
+        models.check_quantisation(settings.model.quantization, precision)
     if settings.model.path == TINY:
         import torch
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
-from transformers import Trainer, TrainerCallback, set_seed
+from transformers import Trainer, TrainerCallback, TrainerState, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from envdoc.train import checkpoint, compat
@@ -229,6 +229,11 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 def fit(trainer: AdapterTrainer, resume: Optional[Path]) -> Outcome:
     """Train to the end, from `resume` where given. Raises Diverged, SaveError, ModelError (memory), Interrupted."""
+    if resume is not None and checkpoint.step_of(resume) >= trainer.args.max_steps:
+        # Trainer would add one more update (its loop asks only after an update whether all are done).
+        checkpoint.load_adapter(resume, trainer.model)
+        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
+        return outcome(state.global_step, state.log_history, resume)
     watch = Watch(trainer)
     trainer.add_callback(watch)
     set_seed(trainer.settings.seed)
