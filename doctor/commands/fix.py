@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 import typer
 
@@ -14,6 +14,10 @@ from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Target
 from envdoc.doctor.home import home
 from envdoc.doctor.target import choose_target
+
+if TYPE_CHECKING:
+    from envdoc.doctor.fix.choose import Choice
+    from envdoc.doctor.fix.plan import Plan
 
 # What a CPU environment on a GPU machine is told already in the plan: no profile serves that GPU.
 ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
@@ -114,16 +118,19 @@ def gc(
         print("Nothing to remove.")
 
 
-def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]):  # type: ignore[no-untyped-def]
+def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> "Plan":
     from envdoc.doctor.examine import look, redacted_check
     from envdoc.doctor.fix.apply import find_installer, free_bytes
-    from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.choose import choose, require
     from envdoc.doctor.fix.generations import Generations
     from envdoc.doctor.fix.plan import make_plan
     from envdoc.doctor.fix.profiles import load_profiles
     from envdoc.doctor.fix.pythons import available_pythons
     from envdoc.doctor.rules.registry import judge
 
+    profiles = load_profiles()
+    if wanted is not None:
+        require(wanted, profiles)  # before a minute of probes
     target = choose_target(python, os.environ, home())
     announce(f"Examining {target.path}: {target.reason}.")
     snapshot = look(target)
@@ -133,13 +140,13 @@ def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]):  #
         if code not in known:
             raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
     free = free_bytes(home())
-    choice = choose(snapshot, available_pythons(), load_profiles(), free, wanted)
+    choice = choose(snapshot, available_pythons(), profiles, free, wanted)
     current = Generations(home()).current()
     installer = find_installer().name
     return make_plan(checks, choice, snapshot, current, installer, free, wanted, only)
 
 
-def _choice(python: Optional[str], wanted: Optional[str]):  # type: ignore[no-untyped-def]
+def _choice(python: Optional[str], wanted: Optional[str]) -> "Choice":
     from envdoc.doctor.examine import look
     from envdoc.doctor.fix.apply import free_bytes
     from envdoc.doctor.fix.choose import choose

@@ -43,11 +43,8 @@ def choose(
     `free_bytes` is what the disk of envdoc's folder still holds (None: not asked). `wanted` names a profile:
     nothing else is then considered. Raises FixError for an unknown name.
     """
-    if wanted is not None and wanted not in [profile.name for profile in profiles]:
-        raise FixError(
-            f"There is no profile `{wanted}`.",
-            "Those there are: " + ", ".join(p.name for p in profiles) + ".",
-        )
+    if wanted is not None:
+        require(wanted, profiles)
     gpus = _visible_gpus(snapshot)
     possible: List[Tuple[int, Profile]] = []
     rejected: List[Tuple[str, str]] = []
@@ -78,6 +75,15 @@ def choose(
     facts = tuple(pair for pair in rejected if pair[0] != chosen.name)
     reasons = _reasons(chosen, python, snapshot, gpus, wanted)
     return Choice(chosen, python, reasons, facts, gpu_unused=bool(gpus) and not serving_all)
+
+
+def require(wanted: str, profiles: Sequence[Profile]) -> None:
+    """Raise FixError where no profile has that name."""
+    if wanted not in [profile.name for profile in profiles]:
+        raise FixError(
+            f"There is no profile `{wanted}`.",
+            "Those there are: " + ", ".join(profile.name for profile in profiles) + ".",
+        )
 
 
 def _visible_gpus(snapshot: Snapshot) -> Tuple[Gpu, ...]:
