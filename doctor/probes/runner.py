@@ -18,8 +18,8 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Uni
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.snapshot import ProbeResult
 
-# Seconds a probe may take. All seven took 3 to 9 s each on two cores (2026-11-24); the first import of torch from
-# a rented machine's network disk takes minutes, and library_imports has a limit of its own for each module.
+# Seconds a probe may take. They took 2 to 10 s each on two cores and 8 to 23 s on a fresh H200 machine (2026-11-24);
+# the rest is for a first import from a slow disk. library_imports has a limit of its own for each module.
 TIMEOUT_SECONDS: Mapping[str, float] = {
     "torch_runs": 180,
     "library_imports": 420,

@@ -11,11 +11,12 @@ from envdoc.doctor.rules.machine import shorten
 from envdoc.doctor.rules.probe_reading import ENDED_BADLY, NEEDS, bad_end, cases, import_errors, ran, version
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 
-# Largest relative error of a product of 128 x 128 that is no fault. Seen on a CPU on 2026-11-24 with torch 2.0.1 and
-# 2.13.0: 3.8e-7, 2.8e-3 and 3.5e-4; TF32, where someone switched it on, costs float32 about 1e-3.
+# Largest relative error of a product of 128 x 128 that is no fault. Seen on CPUs with torch 2.0.1 and 2.13.0 and on
+# an H200 with 2.11.0, 2026-11-24: 3.8e-7, 2.8e-3 and 3.5e-4. float32 has room for TF32, which rounds to 2**-11.
 PRODUCT_LIMITS = {"float32": 5e-3, "bfloat16": 2e-2, "float16": 1e-2}
 
-# The same for bitsandbytes' layers of 256 x 256. Seen with 0.50.2 on a CPU on 2026-11-24: 0.004 and 0.092.
+# The same for bitsandbytes' layers of 256 x 256. Seen with 0.50.2 on 2026-11-24: 0.004 and 0.092 on a CPU, 0.008 and
+# 0.095 on an H200.
 QUANTISED_LIMITS = {"linear_8bit": 0.03, "linear_4bit": 0.2}
 LAYERS = {"linear_8bit": "8-bit", "linear_4bit": "4-bit"}
 

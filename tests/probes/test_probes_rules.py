@@ -10,8 +10,6 @@ import pytest
 from envdoc.doctor.facts.snapshot import Gpu, Package, ProbeResult, TorchBuild, from_json
 
 RECORDED = Path(__file__).parent / "recorded"
-H200 = {"index": 0, "name": "NVIDIA H200", "capability": "9.0", "memory_bytes": 150_000_000_000}
-GOOD_PRODUCTS = {name: {"relative_error": 3e-7} for name in ("float32", "bfloat16", "float16")}
 
 
 def recorded(name):
@@ -25,24 +23,21 @@ def healthy():
 
 
 @pytest.fixture
-def with_gpu(healthy):
-    """The same as one GPU would make it: every key as the probes write it, the numbers made up and good."""
-    torch = changed(
-        healthy["torch_runs"], cuda="13.0", cuda_available=True, gpus=[{**H200, "products": GOOD_PRODUCTS}]
-    )
-    layers = changed(
-        healthy["bitsandbytes_runs"],
-        device="cuda",
-        gpu="NVIDIA H200",
-        torch_cuda="13.0",
-        libraries=["libbitsandbytes_cuda130.so"],
-    )
-    return {**healthy, "torch_runs": torch, "bitsandbytes_runs": layers}
+def with_gpu():
+    """The seven results of an NVIDIA H200 with torch 2.11.0+cu130, 2026-11-24."""
+    return {result.name: result for result in recorded("h200-torch211-cu130")}
 
 
 def changed(result, **values):
     """The result with other top-level values in its data."""
     return dataclasses.replace(result, data={**copy.deepcopy(result.data), **values})
+
+
+def with_products(result, **products):
+    """The result of torch_runs with other products on its GPU, by type."""
+    gpu = copy.deepcopy(result.data["gpus"][0])
+    gpu["products"].update(products)
+    return changed(result, gpus=[gpu])
 
 
 def with_case(result, name, seen):
@@ -56,7 +51,7 @@ def test_recorded_healthy_environment_has_no_finding(healthy, findings):
 
 
 def test_good_gpu_has_no_finding(with_gpu, findings):
-    """Nor has the same environment with a GPU that the driver lists."""
+    """Nor has a machine with an H200 that the driver lists."""
     assert {} == findings(*with_gpu.values(), gpus=(Gpu(0, "NVIDIA H200", "9.0"),))
 
 
@@ -84,9 +79,7 @@ def test_unknown_snapshot_is_skipped(findings):
 def test_wrong_product_on_a_gpu(with_gpu, findings):
     """A GPU that multiplies wrongly is a fault of the host, whichever type shows it; None was NaN."""
     for error in (0.3, None):
-        products = {**GOOD_PRODUCTS, "bfloat16": {"relative_error": error}}
-        torch = changed(with_gpu["torch_runs"], gpus=[{**H200, "products": products}])
-        found = findings(torch)
+        found = findings(with_products(with_gpu["torch_runs"], bfloat16={"relative_error": error}))
         assert ["TOR051"] == list(found)
         assert "GPU 0 (NVIDIA H200) multiplies wrongly in bfloat16" == found["TOR051"].title
         assert "host" == found["TOR051"].kind.value
@@ -95,10 +88,8 @@ def test_wrong_product_on_a_gpu(with_gpu, findings):
 def test_gpu_without_kernels(with_gpu, findings):
     """A GPU that cannot multiply in float32 is an error; a missing half type is none."""
     line = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
-    old = {**GOOD_PRODUCTS, "bfloat16": {"error": line}}
-    assert {} == findings(changed(with_gpu["torch_runs"], gpus=[{**H200, "products": old}]))
-    none = {dtype: {"error": line} for dtype in GOOD_PRODUCTS}
-    found = findings(changed(with_gpu["torch_runs"], gpus=[{**H200, "products": none}]))
+    assert {} == findings(with_products(with_gpu["torch_runs"], bfloat16={"error": line}))
+    found = findings(with_products(with_gpu["torch_runs"], float32={"error": line}, bfloat16={"error": line}))
     assert ["TOR052"] == list(found)
     assert (line,) == found["TOR052"].evidence
 
