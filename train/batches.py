@@ -12,7 +12,7 @@ PAD_TO = 8  # tensor cores take lengths that are multiples of 8
 Batch = Dict[str, torch.Tensor]
 
 
-class ShuffledRows(Sampler):  # type: ignore[type-arg]
+class ShuffledRows(Sampler):  # type: ignore[misc]
     """The rows of one epoch, shuffled by seed and epoch.
 
     The epoch is asked for when the order is made, so that a resumed run sees the rows that the interrupted one
@@ -64,7 +64,7 @@ def loader(
         return {"micro_batches": [pad(part, pad_id) for part in parts]}
 
     return DataLoader(
-        rows,  # type: ignore[arg-type]
+        rows,
         batch_size=batch_size * accumulation,
         sampler=ShuffledRows(len(rows), seed, epoch),
         collate_fn=collate,

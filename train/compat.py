@@ -9,7 +9,7 @@ and later: transformers PR 34191, PR 35438, #37197), the order of the rows, chec
 import importlib.metadata
 import inspect
 import warnings
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Type
 
 LIBRARIES = (
     "torch",
@@ -119,7 +119,7 @@ def trainer_arguments(values: Dict[str, Any]) -> Any:
     )
 
 
-def out_of_memory() -> Tuple[type, ...]:
+def out_of_memory() -> Tuple[Type[Exception], ...]:
     """The exceptions of a full GPU: torch.OutOfMemoryError since torch 2.5, torch.cuda's before."""
     import torch
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
     Any,
+    Callable,
     Dict,
     List,
     Literal,
@@ -104,14 +105,14 @@ class Run:
         """Where the run lives: `output`, else runs/NAME."""
         if self.output:
             return Path(self.output).expanduser()
-        name = self.name or f"{Path(self.model.path).name}-{Path(self.data.path).stem}"
-        return Path("runs") / name
+        model = Path(self.model.path).expanduser().absolute().name  # of `.` too
+        return Path("runs") / (self.name or f"{model}-{Path(self.data.path).stem}")
 
 
 SHORT = {"model": "path", "data": "path"}  # `model: X` means `model.path: X`
 
 # What a value must also satisfy: a test, and the words that say it.
-RANGES = {
+RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "data.max_length": (lambda v: v >= 16, "at least 16"),
     "lora.r": (lambda v: v >= 1, "at least 1"),
     "lora.alpha": (lambda v: v >= 1, "at least 1"),
@@ -155,9 +156,8 @@ def load(file: Optional[str], overrides: Sequence[str]) -> Tuple[Run, str]:
         source += f", with {', '.join(sorted(replaced))} replaced"
     run = _build(Run, values, "")
     for key, value in flat(run).items():
-        test, words = RANGES.get(key, (None, ""))
-        if test is not None and not test(value):
-            raise ConfigError(f"`{key}` must be {words}, and is {value}.")
+        if key in RANGES and not RANGES[key][0](value):
+            raise ConfigError(f"`{key}` must be {RANGES[key][1]}, and is {value}.")
     if run.name and (Path(run.name).name != run.name or run.name in (".", "..")):
         raise ConfigError(
             f"`name` must be a plain folder name, and is `{run.name}`.", "Use `output` for a path."

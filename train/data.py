@@ -104,8 +104,8 @@ def _read_raw(path: Path) -> List[Tuple[int, Any]]:
     except IsADirectoryError:
         raise DataError(f"`{path}` is a folder; `data` must name a .jsonl or .json file.") from None
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise DataError(f"`{path}`, line {line}, is not UTF-8 text.", "Save the file as UTF-8.") from None
+        place = error.object[: error.start].count(b"\n") + 1
+        raise DataError(f"`{path}`, line {place}, is not UTF-8 text.", "Save the file as UTF-8.") from None
     except OSError as error:
         raise DataError(f"The data file `{path}` cannot be read: {error.strerror}.") from None
     if path.suffix == ".json":

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import tempfile
+import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -95,6 +96,13 @@ def main(words: List[str]) -> int:
         return 2
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except Exception as error:  # exit code 1 would say that an adapter was judged
+        traceback.print_exc()
+        complain(
+            f"envdoc or a library failed in a way that is not foreseen: {type(error).__name__}.",
+            "`envdoc why` reads such a traceback; checkpoints there are go on with --resume.",
+        )
         return 2
 
 

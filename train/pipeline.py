@@ -90,6 +90,7 @@ def _train(
     dry_run: bool,
     resume: bool,
 ) -> int:
+    from safetensors import SafetensorError
     from transformers import set_seed
 
     from envdoc.train import checkpoint, curve, receipt
@@ -139,7 +140,7 @@ def _train(
             settings, source, context, corpus, base_facts, adapter, hashed, probe, measured, proof
         )
         receipt.write(made, adapter)
-    except (OSError, checkpoint.SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise SaveError(
             f"The adapter could not be written to `{adapter}`: {checkpoint.reason(error)}.",
             "Make room, then finish with the same command and --resume: the last checkpoint is whole.",

@@ -6,6 +6,7 @@ by the number of labels in the whole update, so that 8 x 1 and 1 x 8 give the sa
 """
 
 import math
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from envdoc.train.config import Train
 from envdoc.train.data import MASKED, Corpus
 from envdoc.train.errors import Diverged, Interrupted, ModelError
 from envdoc.train.model import Precision
-from envdoc.train.progress import Progress, say
+from envdoc.train.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
-        say("Stopping after this update, with a checkpoint; press Ctrl-C again to stop at once.")
+        # Not by print: the signal may have come in the middle of one, and Python refuses a second (reentrant call).
+        os.write(2, b"\nStopping after this update, with a checkpoint; press Ctrl-C again to stop at once.\n")
 
 
 def fit(trainer: AdapterTrainer, resume: Optional[Path]) -> Outcome:
