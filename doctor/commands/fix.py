@@ -54,7 +54,8 @@ def fix(
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
     plan = _plan(python, profile, only)
-    print(json.dumps(plan.to_json(), indent=2) if format == "json" else plan_text(plan), flush=True)
+    sys.stdout.write(json.dumps(plan.to_json(), indent=2) + "\n" if format == "json" else plan_text(plan))
+    sys.stdout.flush()
     if not apply:
         if plan.builds and format == "text" and plan.choice.profile is not None:
             announce("Nothing was changed. `envdoc fix --apply` does it.")

@@ -1,10 +1,9 @@
 """Commands that hand off to the pipeline in the target environment: train and verify."""
 
 import os
-import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
@@ -13,6 +12,9 @@ from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Severity, Target
 from envdoc.doctor.home import home
 from envdoc.doctor.target import choose_target
+
+if TYPE_CHECKING:
+    from envdoc.doctor.facts.snapshot import Snapshot
 
 NEEDED = ("torch", "transformers", "peft")
 
@@ -91,7 +93,7 @@ def _preflight(target: Target, skip_checks: bool) -> "dict[str, object]":
     started = time.perf_counter()
     snapshot = look(target, quick=True)
     result = examine(snapshot, target, started)
-    _require_libraries(target, [package.name for package in snapshot.packages])
+    _require_libraries(target, snapshot)
     errors = [check for check in result.failures if check.severity is Severity.ERROR]
     announce(
         f"Training with {result.target.path} (Python {result.python_version}), {result.target.reason}; "
@@ -112,18 +114,17 @@ def _tell(check: Check) -> None:
         announce(f"       -> {command}")
 
 
-def _require_libraries(target: Target, names: Optional[List[str]] = None) -> None:
-    if names is None:
+def _require_libraries(target: Target, snapshot: Optional["Snapshot"] = None) -> None:
+    """Raise EnvdocError where the target does not run, or lacks a library without which nothing trains."""
+    if snapshot is None:
         from envdoc.doctor.facts.collect import collect
 
         snapshot = collect(target, quick=True)
-        if snapshot.interpreter.error:
-            raise EnvdocError(snapshot.interpreter.error, "Name another with `--python PATH`.")
-        names = [package.name for package in snapshot.packages]
-    missing = [name for name in NEEDED if name not in names]
+    if snapshot.interpreter.error:
+        raise EnvdocError(snapshot.interpreter.error, "Name another with `--python PATH`.")
+    missing = [name for name in NEEDED if snapshot.package(name) is None]
     if missing:
         raise EnvdocError(
             f"{target.path} ({target.reason}) has no {', '.join(missing)}, so nothing can be trained with it.",
             "Build an environment with `envdoc fix --apply`, or name one with `--python PATH`.",
         )
-    sys.stdout.flush()

@@ -18,6 +18,7 @@ CASES = {
     "a log that is missing": (["why", "/no/such.log"], "cannot be read"),
     "a run file that is missing": (["train", "missing.yaml"], "There is no run file `missing.yaml`"),
     "two run files": (["train", "{file}", "{future}"], "Two run files"),
+    "training with an interpreter that is none": (["train", "--python", "{file}"], "file.json"),
     "an adapter that is missing": (["verify", "no-adapter"], "There is no adapter folder"),
     "no generation to enter": (["run", "--", "python"], "There is no current generation"),
     "nothing to go back to": (["rollback"], ""),
