@@ -20,6 +20,8 @@ PRODUCT_LIMITS = {"float32": 5e-3, "bfloat16": 2e-2, "float16": 1e-2}
 QUANTISED_LIMITS = {"linear_8bit": 0.03, "linear_4bit": 0.2}
 LAYERS = {"linear_8bit": "8-bit", "linear_4bit": "4-bit"}
 
+NEED_TORCH = ("accelerate", "transformers", "peft", "bitsandbytes")
+
 
 @rule("TOR050")
 def torch_does_not_run(machine: Snapshot) -> List[Problem]:
@@ -108,8 +110,10 @@ def gpu_unseen(machine: Snapshot) -> List[Problem]:
 
 @rule("TRF050")
 def import_fails(machine: Snapshot) -> List[Problem]:
-    """A training library that is installed cannot be imported."""
+    """A training library that is installed cannot be imported, and not only because torch cannot."""
     modules = ran(machine, "library_imports").data["modules"]
+    torch = machine.probe("torch_runs")
+    told = NEED_TORCH if torch is not None and torch.status in ENDED_BADLY else ()  # TOR050 is the one cause
     return [
         Problem(
             {"library": f"{module} {shorten(str(modules[module].get('version')), 20)}", "error": error},
@@ -117,6 +121,7 @@ def import_fails(machine: Snapshot) -> List[Problem]:
             (module,),
         )
         for module, error in import_errors(machine).items()
+        if module not in told
     ]
 
 

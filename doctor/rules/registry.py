@@ -5,6 +5,7 @@ where the snapshot does not tell enough. Its words live in `messages/en/FAMILY.t
 placeholders that each problem fills: a second language is a second folder.
 """
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -12,6 +13,8 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status
 from envdoc.doctor.rules.messages import Message, messages
+
+_DOUBLE_STOP = re.compile(r"(?<!\.)\.\.(?!\.)")  # a value may be a sentence of its own, and end as one
 
 
 class Skip(Exception):
@@ -70,7 +73,7 @@ class Rule:
             severity=problem.severity or Severity(message.severity),
             kind=Kind(message.kind),
             title=message.title.format(**problem.values),
-            detail=message.detail.format(**problem.values),
+            detail=_DOUBLE_STOP.sub(".", message.detail.format(**problem.values)),
             evidence=problem.evidence,
             affects=problem.affects,
             fix=Fix(message.safe, tuple(command.format(**problem.values) for command in commands)),
