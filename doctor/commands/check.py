@@ -55,7 +55,7 @@ def check(
     started = time.perf_counter()
     _one_of("--format", format, list(FORMATS))
     _one_of("--fail-on", fail_on, ["error", "warning", "never"])
-    _known_prefixes([*select, *ignore])
+    select, ignore = _prefixes(select), _prefixes(ignore)
     if facts is not None:
         snapshot = load_snapshot(facts)
         target = Target(snapshot.interpreter.path, f"as recorded in {facts}")
@@ -191,11 +191,14 @@ def _one_of(option: str, value: str, allowed: List[str]) -> None:
         raise EnvdocError(f"`{option} {value}` is none of {', '.join(allowed)}.")
 
 
-def _known_prefixes(prefixes: List[str]) -> None:
+def _prefixes(words: List[str]) -> List[str]:
+    """`--select DRV,TOR --select PKG` as a list. Raises EnvdocError on a prefix that no rule has."""
     from envdoc.doctor.rules.registry import all_rules
 
+    prefixes = [prefix.strip().upper() for word in words for prefix in word.split(",") if prefix.strip()]
     for prefix in prefixes:
         if not any(rule.code.startswith(prefix) for rule in all_rules()):
             raise EnvdocError(
                 f"No rule has a code that starts with `{prefix}`.", "`envdoc rules` lists them all."
             )
+    return prefixes
