@@ -62,7 +62,9 @@ def run(arguments: Optional[List[str]] = None) -> int:
         return 0
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            return _fail("The disk is full; nothing was switched.", "Free some space and run the command again.")
+            return _fail(
+                "The disk is full; nothing was switched.", "Free some space and run the command again."
+            )
         return _crashed(error)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's errors; typer may carry its own copy of click

@@ -47,15 +47,32 @@ def context(snapshot: Snapshot) -> Dict[str, Any]:
 
 def lockfile_of(prefix: str) -> Optional[Mapping[str, Any]]:
     """The profile and lock hash of the generation in that folder; None where no receipt of `fix` lies there."""
+    receipt = _receipt(prefix)
+    if "profile" not in receipt or "lock_sha256" not in receipt:
+        return None
+    return {"profile": receipt["profile"], "sha256": receipt["lock_sha256"]}
+
+
+def is_for_cpu(prefix: str) -> bool:
+    """True for a generation that was built to train on the CPU: its libraries have no code for the GPU here."""
+    return _receipt(prefix).get("device") == "cpu"
+
+
+def _receipt(prefix: str) -> Dict[str, Any]:
     try:
         receipt = json.loads((Path(prefix) / RECEIPT).read_text(encoding="utf-8"))
-        return {"profile": receipt["profile"], "sha256": receipt["lock_sha256"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    return receipt if isinstance(receipt, dict) else {}
 
 
-def launch(python: str, arguments: Sequence[str], told: Optional[Mapping[str, Any]] = None) -> int:
-    """Run the pipeline in the target and return its exit status.
+def launch(
+    python: str,
+    arguments: Sequence[str],
+    told: Optional[Mapping[str, Any]] = None,
+    hide_gpus: bool = False,
+) -> int:
+    """Run the pipeline in the target and return its exit status; `hide_gpus` keeps it from every GPU.
 
     Output goes straight to the terminal, and no time limit holds: a run lasts days. Ctrl-C reaches the child by
     the terminal itself; we only wait for it to save what is whole. Raises EnvdocError where a signal ended it.
@@ -67,7 +84,7 @@ def launch(python: str, arguments: Sequence[str], told: Optional[Mapping[str, An
             file.write_text(json.dumps(told), encoding="utf-8")
             command += ["--context", str(file)]
         try:
-            process = subprocess.Popen(command, env=_environment())
+            process = subprocess.Popen(command, env=_environment(hide_gpus))
         except OSError as error:
             raise EnvdocError(f"`{python}` could not be started: {error}.") from error
         while True:
@@ -85,9 +102,11 @@ def launch(python: str, arguments: Sequence[str], told: Optional[Mapping[str, An
     return status
 
 
-def _environment() -> Dict[str, str]:
+def _environment(hide_gpus: bool) -> Dict[str, str]:
     """The caller's environment without what would carry the doctor's own packages into the target."""
     environment = dict(os.environ)
     environment.pop("PYTHONHOME", None)
     environment["PYTHONUNBUFFERED"] = "1"
+    if hide_gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     return environment

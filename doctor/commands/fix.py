@@ -68,6 +68,8 @@ def fix(
 
     started = time.monotonic()
     accepted = ACCEPTED_WITHOUT_GPU if plan.choice.gpu_unused else ()
+    if plan.choice.gpu_unused:  # torch's default wheel would try a GPU that it has no code for
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     before = Generations(home()).current()
     made = carry_out(plan, home(), _examiner(accepted), announce, wheelhouse=wheelhouse)
     announce(f"Switched to `{made.name}` ({made.packages} packages, {time.monotonic() - started:.0f} s).")

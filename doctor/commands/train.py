@@ -39,14 +39,15 @@ def train(
     """Train a LoRA adapter and prove that it is real. Alone: ./envdoc.yaml, or else a built-in example."""
     config, overrides = _run_file(run or [])
     target = choose_target(python, os.environ, home())
-    told = _preflight(target, skip_checks)
+    snapshot = _preflight(target, skip_checks)
     arguments = ["train"]
     arguments += ["--config", config] if config else []
     arguments += ["--dry-run"] if dry_run else []
     arguments += ["--resume"] if resume else []
-    from envdoc.doctor.handoff import launch
+    from envdoc.doctor.handoff import context, launch
 
-    raise typer.Exit(launch(target.path, arguments + overrides, told))
+    told = context(snapshot)
+    raise typer.Exit(launch(target.path, arguments + overrides, told, _without_gpu(snapshot)))
 
 
 def verify(
@@ -64,8 +65,8 @@ def verify(
             f"There is no adapter folder at `{adapter}`.", "`envdoc train` prints where it saves one."
         )
     target = choose_target(python, os.environ, home())
-    _require_libraries(target)
-    raise typer.Exit(launch(target.path, ["verify", str(adapter), "--format", format]))
+    hide_gpus = _without_gpu(_require_libraries(target))
+    raise typer.Exit(launch(target.path, ["verify", str(adapter), "--format", format], hide_gpus=hide_gpus))
 
 
 def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
@@ -85,10 +86,9 @@ def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
     return (files[0] if files else None), overrides
 
 
-def _preflight(target: Target, skip_checks: bool) -> "dict[str, object]":
-    """Judge the target by its files before anything is loaded; stop at an error. Returns the run's context."""
+def _preflight(target: Target, skip_checks: bool) -> "Snapshot":
+    """Judge the target by its files before anything is loaded; stop at an error."""
     from envdoc.doctor.examine import examine, look
-    from envdoc.doctor.handoff import context
 
     started = time.perf_counter()
     snapshot = look(target, quick=True)
@@ -105,7 +105,7 @@ def _preflight(target: Target, skip_checks: bool) -> "dict[str, object]":
         announce("error: Nothing was started, since training would fail or be wrong.")
         announce("hint: Mend it with `envdoc fix --apply`, or go on with `--skip-checks`.")
         raise typer.Exit(1)
-    return context(snapshot)
+    return snapshot
 
 
 def _tell(check: Check) -> None:
@@ -114,8 +114,20 @@ def _tell(check: Check) -> None:
         announce(f"       -> {command}")
 
 
-def _require_libraries(target: Target, snapshot: Optional["Snapshot"] = None) -> None:
-    """Raise EnvdocError where the target does not run, or lacks a library without which nothing trains."""
+def _without_gpu(snapshot: "Snapshot") -> bool:
+    """True where the GPU of this machine must be hidden from an environment that was built without code for it."""
+    from envdoc.doctor.handoff import is_for_cpu
+
+    hidden = bool(snapshot.gpus) and is_for_cpu(snapshot.interpreter.prefix)
+    if hidden:
+        announce(
+            "This environment was built for the CPU, since no profile serves the GPU here: the GPU is hidden."
+        )
+    return hidden
+
+
+def _require_libraries(target: Target, snapshot: Optional["Snapshot"] = None) -> "Snapshot":
+    """The target's snapshot. Raises EnvdocError where it does not run, or lacks what nothing trains without."""
     if snapshot is None:
         from envdoc.doctor.facts.collect import collect
 
@@ -128,3 +140,4 @@ def _require_libraries(target: Target, snapshot: Optional["Snapshot"] = None) ->
             f"{target.path} ({target.reason}) has no {', '.join(missing)}, so nothing can be trained with it.",
             "Build an environment with `envdoc fix --apply`, or name one with `--python PATH`.",
         )
+    return snapshot
