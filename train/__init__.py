@@ -1,7 +1,8 @@
 """The training pipeline. It runs in the target environment, started by `launch.py`, and never imports the doctor.
 
-launch ─> config ─> data ─> model ─> trainer ─> checkpoint ─> verify ─> receipt, curve
+launch ─> pipeline ─> runfile ─> data, labels ─> model ─> trainer ─> checkpoint ─> verify ─> receipt, curve
+       └> judge ───────────────────────────────> model ─────────────────────────> verify
 
-`compat` holds every difference between versions of the libraries, `fingerprint` every hash, `progress` what is
-said while it trains. Runs on Python 3.8 with torch 2.0, transformers 4.46 and peft 0.13, and on the newest.
+`config` is the reference of every key of a run, `compat` holds every difference between versions of the libraries.
+Runs on Python 3.8 with torch 2.0, transformers 4.46 and peft 0.13, and on the newest.
 """

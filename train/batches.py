@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from envdoc.train.data import MASKED, Tokens
+from envdoc.train.labels import MASKED, Tokens
 
 PAD_TO = 8  # tensor cores take lengths that are multiples of 8
 

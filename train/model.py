@@ -253,7 +253,7 @@ def _linear_layers(base: Any) -> Dict[str, bool]:
 def _heads(base: Any, layers: Dict[str, bool]) -> List[str]:
     try:
         head: Optional[Any] = base.get_output_embeddings()
-    except (AttributeError, NotImplementedError):  # remote code may lack it
+    except (AttributeError, RuntimeError):  # remote code may lack it or refuse
         head = None
     known = ("lm_head", "embed_out", "output_layer", "score")
     return [

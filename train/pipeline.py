@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from envdoc.train import config
+from envdoc.train import runfile
 from envdoc.train.config import TINY, Run, flat
-from envdoc.train.data import Corpus, Row, encode, read_rows
+from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, ResumeError, SaveError
+from envdoc.train.labels import Corpus, encode
 from envdoc.train.libraries import load_libraries
 from envdoc.train.progress import say
 
@@ -43,7 +44,7 @@ def run(
     resume: bool,
 ) -> int:
     """Train as the run file says; 0 where the adapter is proved real, 1 where it is not. Raises TrainError."""
-    settings, source = config.load(config_file, overrides)
+    settings, source = runfile.load(config_file, overrides)
     print(f"Run       {settings.folder}, from {source}.", flush=True)
     folder = settings.folder.absolute()
     _check_place(settings, folder, dry_run, resume)

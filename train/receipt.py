@@ -11,10 +11,10 @@ import torch
 from envdoc.train import compat
 from envdoc.train.checkpoint import ADAPTER_FILE, flush
 from envdoc.train.config import Run, flat
-from envdoc.train.data import Corpus
 from envdoc.train.fingerprint import file_sha256
+from envdoc.train.labels import Corpus
 from envdoc.train.model import Precision
-from envdoc.train.trainer import Outcome
+from envdoc.train.outcome import Outcome
 from envdoc.train.verify import Proof
 
 NAME = "envdoc-receipt.json"
@@ -27,7 +27,7 @@ def environment() -> Dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "libraries": compat.versions(),
+        "libraries": {**compat.versions(), "torch": torch.__version__},  # metadata lacks +cpu or +cu130
         "torch_cuda": torch.version.cuda,
         "gpu": torch.cuda.get_device_name(0) if gpu else None,
         "gpu_capability": ".".join(map(str, torch.cuda.get_device_capability(0))) if gpu else None,

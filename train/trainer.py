@@ -9,9 +9,8 @@ import math
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerState, set_seed
@@ -20,25 +19,11 @@ from transformers.trainer_callback import PrinterCallback
 from envdoc.train import checkpoint, compat
 from envdoc.train.batches import Batch, loader
 from envdoc.train.config import Train
-from envdoc.train.data import MASKED, Corpus
 from envdoc.train.errors import Diverged, Interrupted, ModelError
+from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
+from envdoc.train.outcome import Outcome, losses_of, outcome
 from envdoc.train.progress import Progress
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training run measured; `losses` and the sums cover interrupted parts before a resume too."""
-
-    steps: int
-    losses: Tuple[Tuple[int, float], ...]
-    seconds: float
-    tokens: int  # padding not counted
-    padded_tokens: int  # padding counted
-    answer_tokens: int
-    peak_bytes: int
-    peak_bytes_of: str  # "torch's allocations on the GPU" or "the process"
-    resumed_from: Optional[str]
 
 
 def steps_per_epoch(rows: int, train: Train) -> int:
@@ -272,34 +257,3 @@ def _interrupted(trainer: AdapterTrainer, number: Optional[int]) -> Interrupted:
         "Go on with the same command and --resume." if kept else None,
         128 + (number or signal.SIGINT),
     )
-
-
-def outcome(steps: int, history: List[Dict[str, Any]], resume: Optional[Path]) -> Outcome:
-    """Sum up the log of a run, which a checkpoint carries across interruptions."""
-    entries = [entry for entry in history if "answer_tokens" in entry]
-    peak_bytes, of = peak_memory()
-    return Outcome(
-        steps=steps,
-        losses=losses_of(history),
-        seconds=sum(entry["seconds"] for entry in entries),
-        tokens=sum(entry["tokens"] for entry in entries),
-        padded_tokens=sum(entry["padded_tokens"] for entry in entries),
-        answer_tokens=sum(entry["answer_tokens"] for entry in entries),
-        peak_bytes=peak_bytes,
-        peak_bytes_of=of,
-        resumed_from=resume.name if resume else None,
-    )
-
-
-def losses_of(history: List[Dict[str, Any]]) -> Tuple[Tuple[int, float], ...]:
-    """(step, loss) of every update in a Trainer's log."""
-    return tuple((entry["step"], entry["loss"]) for entry in history if "answer_tokens" in entry)
-
-
-def peak_memory() -> Tuple[int, str]:
-    """The most memory held at once, in bytes, and whose."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated()), "torch's allocations on the GPU"
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "the process"  # ru_maxrss is in KiB

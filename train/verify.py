@@ -91,10 +91,10 @@ def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Proof:
         plain = logits(model, probe)
     model.set_adapter(ADAPTER)
     model.delete_adapter(REREAD)
-    apart = float((trained - again).abs().max())
-    checks.append(
-        Check("reload", apart == 0.0, f"output from disk and from memory differ by at most {apart:.3g}")
-    )
+    apart, moved = float((trained - again).abs().max()), float((trained - plain).abs().max())
+    # 0 wherever kernels are deterministic; a hundredth of the adapter's own effect leaves no doubt anywhere.
+    told = f"output from disk and from memory differ by {apart:.3g}; the adapter's own effect is {moved:.4g}"
+    checks.append(Check("reload", apart <= 0.01 * moved, told))
     checks.append(_differs(again, plain))
     return Proof(tuple(checks))
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from envdoc.train.config import Run, flat, load
+from envdoc.train.config import Run, flat
 from envdoc.train.errors import ConfigError
+from envdoc.train.runfile import load
 
 
 @pytest.fixture(autouse=True)

@@ -139,7 +139,8 @@ ENCODE = r"""
 import copy
 from pathlib import Path
 from envdoc.train.config import Data
-from envdoc.train.data import MASKED, Row, encode
+from envdoc.train.data import Row
+from envdoc.train.labels import MASKED, encode
 from envdoc.train.errors import DataError
 from envdoc.train.tiny import make_tiny
 from transformers import AutoTokenizer
