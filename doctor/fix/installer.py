@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional
 
@@ -30,29 +31,29 @@ _UNWANTED = (
 )  # fmt: skip
 
 
-class Installer:
+class Installer(ABC):
     """One of the tools. `arrived` counts what is on the disk now; nothing is estimated but the time left."""
 
     name = ""
 
-    def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:
+    def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:  # noqa: B027
         """Make ready for installing into that interpreter's environment; files it needs go to `temporary`."""
 
+    @abstractmethod
     def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
         """The argument list that installs `lock` into that interpreter's environment."""
-        raise NotImplementedError
 
     def variables(self) -> Dict[str, str]:
         """What it needs in its environment besides the caller's own."""
         return {}
 
+    @abstractmethod
     def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
         """What `arrived` comes to at the end, from a profile's measured sizes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrived(self, environment: Path, temporary: Path) -> int:
         """The bytes that it has written since `prepare`."""
-        raise NotImplementedError
 
 
 class Failure(FixError):

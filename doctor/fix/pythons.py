@@ -15,7 +15,10 @@ _LIMIT_SECONDS = 20.0
 
 # `datasets` imports bz2 and lzma, pip ssl, torch ctypes: a Python compiled without their headers has none of them.
 _ASK = """
-import importlib, json, platform, struct, sys, sysconfig
+import importlib, json, os, platform, struct, sys, sysconfig
+base = getattr(sys, "_base_executable", None) or sys.executable
+if base == sys.executable and sys.prefix != sys.base_prefix:
+    base = os.path.realpath(base)  # before 3.11 an environment names itself as its own base
 missing = []
 for name in ("venv", "ensurepip", "ssl", "ctypes", "zlib", "bz2", "lzma", "sqlite3"):
     try:
@@ -23,7 +26,7 @@ for name in ("venv", "ensurepip", "ssl", "ctypes", "zlib", "bz2", "lzma", "sqlit
     except ImportError:
         missing.append(name)
 print(json.dumps({
-    "version": platform.python_version(), "base": getattr(sys, "_base_executable", None) or sys.executable,
+    "version": platform.python_version(), "base": base,
     "implementation": platform.python_implementation(), "bits": 8 * struct.calcsize("P"),
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "missing": missing,
 }))

@@ -2,6 +2,9 @@
 
 import os
 import stat
+import subprocess
+
+import pytest
 
 from envdoc.doctor.fix.pythons import available_pythons
 
@@ -62,3 +65,15 @@ def test_a_python_compiled_without_lzma_is_told(tmp_path):
     environ = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
     found = only("3.14", available_pythons(environ, minors=("3.14",)))
     assert "was built without bz2, lzma, which the training libraries import" == found.problem
+
+
+@pytest.mark.parametrize("minor", ["3.8", "3.13"])
+def test_an_environment_on_path_stands_for_its_base(minor, interpreter, tmp_path):
+    """Python 3.8 names an environment as its own base; a generation made from it would end with it."""
+    subprocess.run([interpreter(minor), "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    environ = {"PATH": str(tmp_path / "venv" / "bin"), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+
+    found = only(minor, available_pythons(environ, minors=(minor,)))
+
+    assert os.path.realpath(interpreter(minor)) == os.path.realpath(found.path)
+    assert str(tmp_path) not in found.path
