@@ -52,6 +52,9 @@ def train(
 
 def verify(
     adapter: Path = typer.Argument(..., metavar="ADAPTER", help="The folder of an adapter."),
+    base: Optional[Path] = typer.Option(
+        None, "--base", metavar="FOLDER", help="Its base model, if that has moved."
+    ),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
 ) -> None:
@@ -66,7 +69,9 @@ def verify(
         )
     target = choose_target(python, os.environ, home())
     hide_gpus = _without_gpu(_require_libraries(target))
-    raise typer.Exit(launch(target.path, ["verify", str(adapter), "--format", format], hide_gpus=hide_gpus))
+    arguments = ["verify", str(adapter), "--format", format]
+    arguments += ["--base", str(base)] if base is not None else []
+    raise typer.Exit(launch(target.path, arguments, hide_gpus=hide_gpus))
 
 
 def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
