@@ -1,6 +1,5 @@
 """Missing and conflicting requirements are judged as `pip check` judges them, on a real environment's metadata."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -21,12 +20,11 @@ CONFLICT = re.compile(r"^(\S+) (\S+) has requirement ([\w.-]+).*, but you have (
 
 
 @pytest.fixture(scope="module")
-def damaged(tmp_path_factory):
+def damaged(tmp_path_factory, patient):
     """A venv with the metadata of the training environment, some of it removed or of another version."""
     folder = tmp_path_factory.mktemp("damaged")
-    patient = os.environ["ENVDOC_TEST_PATIENT"]
-    subprocess.run([patient, "-m", "venv", str(folder)], check=True, timeout=120)
-    (source,) = Path(patient).parent.parent.glob("lib/python3*/site-packages")
+    subprocess.run([str(patient), "-m", "venv", str(folder)], check=True, timeout=120)
+    (source,) = patient.parent.parent.glob("lib/python3*/site-packages")
     (target,) = folder.glob("lib/python3*/site-packages")
     for info in source.glob("*.dist-info"):
         if not (target / info.name).exists() and not info.name.startswith(
