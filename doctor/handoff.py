@@ -6,10 +6,12 @@ the target's; `launch.py` makes itself importable there.
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from envdoc.doctor.child import Completed
@@ -74,8 +76,9 @@ def launch(
 ) -> int:
     """Run the pipeline in the target and return its exit status; `hide_gpus` keeps it from every GPU.
 
-    Output goes straight to the terminal, and no time limit holds: a run lasts days. Ctrl-C reaches the child by
-    the terminal itself; we only wait for it to save what is whole. Raises EnvdocError where a signal ended it.
+    Output goes straight to the terminal, and no time limit holds: a run lasts days. SIGTERM and SIGINT to us are
+    handed on, so that the child saves what is whole; Ctrl-C at a terminal has reached it already. Raises
+    EnvdocError where a signal ended it.
     """
     with tempfile.TemporaryDirectory(prefix="envdoc-") as folder:
         command: List[str] = [python, str(launcher()), *arguments]
@@ -87,12 +90,7 @@ def launch(
             process = subprocess.Popen(command, env=_environment(hide_gpus))
         except OSError as error:
             raise EnvdocError(f"`{python}` could not be started: {error}.") from error
-        while True:
-            try:
-                status = process.wait()
-                break
-            except KeyboardInterrupt:
-                continue
+        status = _wait(process)
     if status < 0:
         name = Completed(status, "", "", 0.0).signal_name
         raise EnvdocError(
@@ -100,6 +98,35 @@ def launch(
             "SIGKILL usually means that the machine ran out of memory; `envdoc check` looks for the rest.",
         )
     return status
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for the child, handing on what asks us to stop."""
+
+    def hand_on(number: int, frame: Optional[FrameType]) -> None:
+        if number == signal.SIGTERM or not _terminal_is_ours():
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminal_is_ours() -> bool:
+    """True where a terminal sends Ctrl-C to our whole process group, the child included."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _environment(hide_gpus: bool) -> Dict[str, str]:

@@ -1,6 +1,8 @@
 """What crosses from the doctor to the pipeline, and what does not."""
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,6 +53,30 @@ def test_a_signal_is_told_by_name(pipeline):
 
     with pytest.raises(EnvdocError, match="SIGKILL"):
         handoff.launch(sys.executable, [])
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_request_to_stop_is_handed_on(name, tmp_path):
+    """A supervisor that stops envdoc stops the run too, which then saves what is whole."""
+    (tmp_path / "launch.py").write_text(
+        "import signal, sys, time\n"
+        f"signal.signal(signal.{name}, lambda *_: sys.exit(33))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n",
+        encoding="utf-8",
+    )
+    parent = (
+        "import pathlib, sys\n"
+        "from envdoc.doctor import handoff\n"
+        "handoff.launcher = lambda: pathlib.Path(sys.argv[1])\n"
+        "sys.exit(handoff.launch(sys.executable, []))\n"
+    )
+    command = [sys.executable, "-c", parent, str(tmp_path / "launch.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert b"ready\n" == process.stdout.readline()
+        process.send_signal(getattr(signal, name))
+
+        assert 33 == process.wait(timeout=30)
 
 
 def test_the_doctors_python_home_stays_behind(pipeline, monkeypatch):
