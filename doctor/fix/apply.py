@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.finding import Check, Kind, Severity
+from envdoc.doctor.fix.choose import way_out
 from envdoc.doctor.fix.generations import Generation, Generations, now
 from envdoc.doctor.fix.installer import Failure, Installer, Report, install, tree_bytes
 from envdoc.doctor.fix.pip_config import last_line
@@ -54,9 +55,7 @@ def apply(
     profile, python = plan.choice.profile, plan.choice.python
     if profile is None or python is None:
         facts = "; ".join(f"{name}: {fact}" for name, fact in plan.choice.rejected)
-        raise FixError(
-            f"No profile fits this machine. {facts}.", "`envdoc profiles` lists what each one needs."
-        )
+        raise FixError(f"No profile fits this machine. {facts}.", way_out(plan.choice))
     generations = Generations(home)
     with generations.locked():
         for name in generations.remove_incomplete():

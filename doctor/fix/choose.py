@@ -11,6 +11,8 @@ from envdoc.doctor.tables.architectures import serving
 from envdoc.doctor.tables.cuda_drivers import gpu_floor
 from envdoc.doctor.tables.versions import numbers
 
+NO_PYTHON = "there is no Python"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -77,6 +79,18 @@ def choose(
     return Choice(chosen, python, reasons, facts, gpu_unused=bool(gpus) and not serving_all)
 
 
+def way_out(choice: Choice) -> str:
+    """What to do where no profile fits: the nearest thing that would let one."""
+    lacking = [fact for _, fact in choice.rejected if fact.startswith(NO_PYTHON)]
+    if lacking and len(lacking) == len(choice.rejected):
+        minors = ", ".join(dict.fromkeys(fact.split()[4] for fact in lacking))
+        return (
+            f"Install one of Python {minors} beside what is there; on Debian and Ubuntu for example "
+            "`sudo apt-get install python3.12 python3.12-venv`."
+        )
+    return "`envdoc profiles` lists what each one needs."
+
+
 def require(wanted: str, profiles: Sequence[Profile]) -> None:
     """Raise FixError where no profile has that name."""
     if wanted not in [profile.name for profile in profiles]:
@@ -101,7 +115,7 @@ def _against(
         return f"it is locked for Linux {profile.machine}, and this is {system} {machine}"
     same = [python for python in pythons if python.minor == profile.python]
     if not same:
-        return f"there is no Python {profile.python} on this machine"
+        return f"{NO_PYTHON} {profile.python} on this machine"
     if all(python.problem for python in same):
         return f"`{same[0].path}` {same[0].problem}. {same[0].hint}".rstrip(" .")
     if snapshot.host.glibc and numbers(snapshot.host.glibc) < numbers(profile.glibc):

@@ -2,7 +2,7 @@
 
 from typing import List, Sequence
 
-from envdoc.doctor.fix.choose import Choice
+from envdoc.doctor.fix.choose import Choice, way_out
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.plan import How, Plan
 from envdoc.doctor.fix.profiles import Profile
@@ -38,7 +38,8 @@ def _build_lines(plan: Plan) -> List[str]:
     profile, python = plan.choice.profile, plan.choice.python
     if profile is None or python is None:
         lines = [f"A new environment is needed, and no profile fits this machine. {plan.why}"]
-        return lines + [f"  {name}: {fact}" for name, fact in plan.choice.rejected]
+        lines += [f"  {name}: {fact}" for name, fact in plan.choice.rejected]
+        return [*lines, f"  {way_out(plan.choice)}"]
     lines = [
         f"A new environment: {profile.name} ({profile.title}).",
         f"  Why: {plan.why}",

@@ -6,7 +6,7 @@ import pytest
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.facts.snapshot import Driver, Gpu, Host, Interpreter, PciDevice, Snapshot
-from envdoc.doctor.fix.choose import choose
+from envdoc.doctor.fix.choose import choose, way_out
 from envdoc.doctor.fix.profiles import load_profiles
 from envdoc.doctor.fix.pythons import Python
 
@@ -210,3 +210,14 @@ def test_a_gpu_that_does_not_tell_its_capability_is_not_held_against_a_profile()
     snapshot = machine(["H200"], "580.159.03")
     snapshot = dataclasses.replace(snapshot, gpus=(dataclasses.replace(snapshot.gpus[0], capability=""),))
     assert "py312-torch211-cu130" == choose(snapshot, pythons(ALL), load_profiles()).profile.name
+
+
+def test_the_way_out_of_a_machine_with_no_python_that_fits():
+    """Where only Pythons are lacking, those that would do are named with a package to install."""
+    only_314 = choose(Snapshot(), (Python("3.14", "/usr/bin/python3.14", "3.14.0"),), load_profiles())
+    small_disk = choose(Snapshot(), (Python("3.12", "/usr/bin/python3.12", "3.12.1"),), load_profiles(), 1000)
+
+    assert None is only_314.profile
+    assert "apt-get install python3.12 python3.12-venv" in way_out(only_314)
+    assert all(minor in way_out(only_314) for minor in ("3.8", "3.9", "3.10", "3.11", "3.13"))
+    assert "envdoc profiles" in way_out(small_disk)
