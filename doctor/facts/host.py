@@ -31,6 +31,7 @@ def host(environ: Mapping[str, str]) -> Host:
         container=_container(environ),
         is_wsl="microsoft" in kernel.lower(),
         cpu_count=_cpu_count(),
+        cpu_limit=_cpu_limit(),
         memory_bytes=_memory_bytes(),
         memory_limit_bytes=_memory_limit_bytes(),
         address_space_limit_bytes=None if address_space == resource.RLIM_INFINITY else address_space,
@@ -79,6 +80,29 @@ def _cpu_count() -> int:
         return os.cpu_count() or 0
 
 
+def _cpu_limit() -> Optional[float]:
+    """The tightest CPU quota of this process's control group and those above it: docker --cpus, Kubernetes limits."""
+    limits: List[float] = []
+    for line in read_text("/proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0" and not controllers:
+            shares = [text.split() for text in _told("/sys/fs/cgroup", path, "cpu.max")]
+        elif "cpu" in controllers.split(","):
+            quotas = _told("/sys/fs/cgroup/cpu", path, "cpu.cfs_quota_us")
+            shares = [
+                list(pair) for pair in zip(quotas, _told("/sys/fs/cgroup/cpu", path, "cpu.cfs_period_us"))
+            ]
+        else:
+            continue
+        limits += [
+            int(share[0]) / int(share[1])
+            for share in shares
+            if len(share) == 2 and share[0].isdigit() and share[1].isdigit() and int(share[1])
+        ]
+    return min(limits, default=None)
+
+
 def _memory_bytes() -> int:
     match = re.search(r"^MemTotal:\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE)
     return int(match.group(1)) * 1024 if match else 0
@@ -98,7 +122,10 @@ def _memory_limit_bytes() -> Optional[int]:
 
 
 def _limits(mount: str, path: str, file: str) -> List[int]:
-    """The limits from the group up to the mount. In a container the group's own path is often not there."""
+    return [int(text) for text in _told(mount, path, file) if text.isdigit() and int(text) < _UNLIMITED_BYTES]
+
+
+def _told(mount: str, path: str, file: str) -> List[str]:
+    """That file's line from the group up to the mount. In a container the group's own path is often not there."""
     parts: Tuple[str, ...] = tuple(part for part in path.split("/") if part and part != "..")
-    found = [read_line("/".join((mount, *parts[:depth], file))) for depth in range(len(parts), -1, -1)]
-    return [int(text) for text in found if text.isdigit() and int(text) < _UNLIMITED_BYTES]
+    return [read_line("/".join((mount, *parts[:depth], file))) for depth in range(len(parts), -1, -1)]

@@ -198,6 +198,9 @@ class Host:
     container: str = ""  # "docker", "podman", "kubernetes", "lxc" or "" for none seen
     is_wsl: bool = False
     cpu_count: int = 0
+    cpu_limit: Optional[float] = (
+        None  # processors' worth of time that the cgroup grants, where it sets a limit
+    )
     memory_bytes: int = 0
     memory_limit_bytes: Optional[int] = None  # cgroup limit where one is set
     address_space_limit_bytes: Optional[int] = None  # RLIMIT_AS where one is set
@@ -214,6 +217,40 @@ class ProbeResult:
     data: Dict[str, Any] = field(default_factory=dict)  # the JSON on its last line
     error: str = ""  # one line: an exception, a signal's name, the reason for skipping
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """What one server answered to `check --online`, and how fast; None where it was not measured."""
+
+    purpose: str  # "index", "hub" or "git"
+    url: str = ""  # without credentials
+    source: str = ""  # who named it: "PIP_INDEX_URL", "pip's default", ...
+    status: str = "skipped"  # "answered", "failed" or "skipped"
+    stage: str = (
+        ""  # where it failed: "proxy", "name", "connection", "certificate", "tls", "timeout" or "http"
+    )
+    error: str = ""  # why it failed or was skipped
+    http_status: Optional[int] = None
+    resolve_seconds: Optional[float] = None  # name resolution
+    connect_seconds: Optional[float] = None  # TCP, with the proxy's part where there is one
+    tls_seconds: Optional[float] = None
+    latency_seconds: Optional[float] = None  # from a request to the first line of its answer
+    bytes_per_second: Optional[float] = None  # one connection, from the request on
+    measured_bytes: int = 0  # how much was fetched for that
+    proxy: str = ""  # without credentials
+
+
+@dataclass(frozen=True)
+class Network:
+    """What `check --online` measured; the one part of a snapshot for which the network is touched."""
+
+    git: str = ""  # path of the program; empty: none
+    servers: Tuple[Server, ...] = ()
+
+    def server(self, purpose: str) -> Optional[Server]:
+        """The server of that purpose, or None where none was asked."""
+        return next((server for server in self.servers if server.purpose == purpose), None)
 
 
 @dataclass(frozen=True)
@@ -247,6 +284,7 @@ class Snapshot:
     host: Host = field(default_factory=Host)
     jupyter: Jupyter = field(default_factory=Jupyter)
     probes: Tuple[ProbeResult, ...] = ()
+    network: Optional[Network] = None  # None: `check` ran without --online
     errors: Tuple[CollectorError, ...] = ()
 
     def package(self, name: str) -> Optional[Package]:

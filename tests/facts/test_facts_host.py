@@ -99,6 +99,44 @@ def test_memory_limits_of_control_groups(bare_machine, files, expected):
     assert expected == host({}).memory_limit_bytes
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        (
+            {
+                "/proc/self/cgroup": "0::/a/b\n",
+                "/sys/fs/cgroup/a/cpu.max": "200000 100000\n",
+                "/sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
+            },
+            2.0,
+        ),
+        (
+            {
+                "/proc/self/cgroup": "4:cpu,cpuacct:/docker/01\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            4.0,
+        ),
+        (  # version 1 writes -1 where there is no limit
+            {
+                "/proc/self/cgroup": "4:cpu,cpuacct:/\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+    ],
+)
+def test_processor_limits_of_control_groups(bare_machine, files, expected):
+    """A container that may use 1.5 of 64 processors still sees 64 of them; the quota tells."""
+    fakes.machine(bare_machine, files)
+    assert expected == host({}).cpu_limit
+
+
 def told_in_a_child(before, expression, **variables):
     """What `expression` over this machine's Host is in a child that first runs `before`."""
     code = (
