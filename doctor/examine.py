@@ -1,6 +1,7 @@
 """One examination, start to end: facts, probes, rules, and the report over them."""
 
 import dataclasses
+import datetime
 import time
 from pathlib import Path
 from typing import Callable, Optional, Sequence, Tuple
@@ -12,6 +13,7 @@ from envdoc.doctor.finding import Check, Fix, Target
 from envdoc.doctor.redact import redact
 from envdoc.doctor.report.model import Report
 from envdoc.doctor.rules.registry import all_rules, judge, selected
+from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
 
 
@@ -46,9 +48,11 @@ def examine(
     redacted: bool = True,
     verbose: bool = False,
     timings: bool = False,
+    suppressions: Sequence[Suppression] = (),
 ) -> Report:
     """Judge the snapshot. `started` is the `time.perf_counter()` at which the examination began."""
     checks = judge(snapshot, selected(all_rules(), select, ignore))
+    checks = apply(checks, suppressions, datetime.date.today())
     if redacted:
         checks = tuple(redacted_check(check) for check in checks)
         target = dataclasses.replace(
@@ -79,4 +83,6 @@ def redacted_check(check: Check) -> Check:
         evidence=clean(check.evidence),
         affects=clean(check.affects),
         fix=Fix(check.fix.safe, clean(check.fix.commands)),
+        suppressed=check.suppressed
+        and dataclasses.replace(check.suppressed, reason=redact(check.suppressed.reason)),
     )

@@ -49,6 +49,14 @@ class Fix:
 
 
 @dataclass(frozen=True)
+class Suppressed:
+    """Why somebody accepts a finding, and the last day (ISO date) on which that holds."""
+
+    reason: str
+    until: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Check:
     """One result of one rule: a failure names both sides, a pass says what was seen."""
 
@@ -65,11 +73,12 @@ class Check:
     links: Tuple[str, ...] = ()
     seconds: float = 0.0
     needs_new_environment: bool = False  # a new generation from a lockfile mends it
+    suppressed: Optional[Suppressed] = None  # the rule found its fault, and the project accepts it
 
     @property
     def failed(self) -> bool:
-        """True where the rule found its fault."""
-        return self.status is Status.FAIL
+        """True where the rule found its fault and nobody suppressed that."""
+        return self.status is Status.FAIL and self.suppressed is None
 
     def to_json(self) -> Dict[str, Any]:
         """The entry of `checks` in the JSON report (DESIGN section 3)."""
@@ -87,6 +96,9 @@ class Check:
             "links": list(self.links),
             "seconds": round(self.seconds, 6),
             "needs_new_environment": self.needs_new_environment,
+            "suppressed": None
+            if self.suppressed is None
+            else {"reason": self.suppressed.reason, "until": self.suppressed.until},
         }
 
 

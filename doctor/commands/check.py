@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import typer
 
@@ -14,6 +14,9 @@ from envdoc.doctor.finding import Target
 from envdoc.doctor.home import home
 from envdoc.doctor.report import FORMATS, renderer
 from envdoc.doctor.target import choose_target
+
+if TYPE_CHECKING:
+    from envdoc.doctor.suppressions import Suppression
 
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
 FACTS = typer.Option(None, "--facts", metavar="FILE", help="Judge a snapshot instead of this machine.")
@@ -51,11 +54,13 @@ def check(
 ) -> None:
     """Say what is wrong on this machine, why, and what to do."""
     from envdoc.doctor.examine import examine, load_snapshot, look
+    from envdoc.doctor.suppressions import unused
 
     started = time.perf_counter()
     _one_of("--format", format, list(FORMATS))
     _one_of("--fail-on", fail_on, ["error", "warning", "never"])
     select, ignore = _prefixes(select), _prefixes(ignore)
+    accepted = _accepted()
     if facts is not None:
         snapshot = load_snapshot(facts)
         target = Target(snapshot.interpreter.path, f"as recorded in {facts}")
@@ -63,8 +68,10 @@ def check(
         target = choose_target(python, os.environ, home())
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
         snapshot = look(target, quick, on_probe)
-    result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings)
+    result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
     _write(renderer(format)(result))
+    for one in unused(result.checks, accepted):
+        announce(f"note: {one.source} suppresses {one.code}, which finds nothing here: remove the entry.")
     raise typer.Exit(result.exit_code(fail_on))
 
 
@@ -163,8 +170,17 @@ def report(python: Optional[str] = PYTHON) -> None:
 
     started = time.perf_counter()
     target = choose_target(python, os.environ, home())
-    result = examine(look(target), target, started)
+    accepted = _accepted()
+    result = examine(look(target), target, started, suppressions=accepted)
     _write(renderer("markdown")(result))
+
+
+def _accepted() -> "Tuple[Suppression, ...]":
+    """What the project in the working directory suppresses."""
+    from envdoc.doctor.rules.registry import all_rules
+    from envdoc.doctor.suppressions import load
+
+    return load(Path(), {rule.code for rule in all_rules()})
 
 
 def _log_text(log: str) -> str:

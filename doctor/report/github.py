@@ -13,8 +13,9 @@ def render(report: Report) -> str:
         + _data(" ".join([check.detail, *(f"`{command}`" for command in check.fix.commands)]))
         for check in report.failures
     ]
+    suppressed = f", {len(report.suppressed)} suppressed" if report.suppressed else ""
     lines.append(
-        f"envdoc: {plural(len(report.failures), 'finding')} in {plural(len(report.checks), 'check')}"
+        f"envdoc: {plural(len(report.failures), 'finding')} in {plural(len(report.checks), 'check')}{suppressed}"
     )
     return "\n".join(lines) + "\n"
 

@@ -3,7 +3,7 @@
 from html import escape
 
 from envdoc.doctor.finding import Check
-from envdoc.doctor.report.model import Report, plural
+from envdoc.doctor.report.model import Report, acceptance, plural
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1f2328 }
@@ -25,8 +25,9 @@ def render(report: Report) -> str:
         else "No problem found"
     )
     rows = "\n".join(
-        f"<tr><td><code>{escape(check.code)}</code></td><td>{check.status.value}</td>"
-        f"<td>{escape(check.title)} <span class=dim>{escape(check.detail)}</span></td></tr>"
+        f"<tr><td><code>{escape(check.code)}</code></td>"
+        f"<td>{'suppressed' if check.suppressed else check.status.value}</td>"
+        f"<td>{escape(check.title)} <span class=dim>{escape(acceptance(check) or check.detail)}</span></td></tr>"
         for check in report.checks
         if not check.failed
     )

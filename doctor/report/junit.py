@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 from envdoc.doctor.finding import Severity, Status
-from envdoc.doctor.report.model import Report, group
+from envdoc.doctor.report.model import Report, acceptance, group
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
@@ -17,7 +17,7 @@ def render(report: Report) -> str:
         tests=str(len(report.checks)),
         failures=str(report.count(Severity.ERROR) + report.count(Severity.WARNING)),
         errors=str(len(report.of_status(Status.CRASHED))),
-        skipped=str(len(report.of_status(Status.SKIPPED))),
+        skipped=str(len(report.of_status(Status.SKIPPED)) + len(report.suppressed)),
         time=f"{report.seconds:.3f}",
     )
     for check in report.checks:
@@ -36,6 +36,8 @@ def render(report: Report) -> str:
             failure.text = body
         elif check.failed:
             ElementTree.SubElement(case, "system-out").text = body
+        elif check.suppressed is not None:
+            ElementTree.SubElement(case, "skipped", message=_clean(f"suppressed: {acceptance(check)}"))
         elif check.status is Status.SKIPPED:
             ElementTree.SubElement(case, "skipped", message=_clean(check.detail))
         elif check.status is Status.CRASHED:

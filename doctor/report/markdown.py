@@ -3,7 +3,7 @@
 from typing import List
 
 from envdoc.doctor.finding import Check
-from envdoc.doctor.report.model import Report, plural
+from envdoc.doctor.report.model import Report, acceptance, plural
 
 
 def render(report: Report) -> str:
@@ -20,7 +20,10 @@ def render(report: Report) -> str:
     ]
     for check in report.failures:
         lines += ["", *_finding(check)]
-    rest = [check for check in report.checks if not check.failed]
+    if report.suppressed:
+        lines += ["", "Suppressed:", ""]
+        lines += [f"- {c.code} {_plain(c.title)}: {_plain(acceptance(c))}" for c in report.suppressed]
+    rest = [check for check in report.checks if not check.failed and check.suppressed is None]
     if rest:
         lines += ["", "<details><summary>Everything else</summary>", ""]
         lines += [f"- {check.status.value}: {check.code} {_plain(check.title)}" for check in rest]

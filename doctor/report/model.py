@@ -41,6 +41,12 @@ class Report:
         failed = [check for check in self.checks if check.failed]
         return tuple(sorted(failed, key=lambda check: (check.severity.rank, check.code)))
 
+    @property
+    def suppressed(self) -> Tuple[Check, ...]:
+        """The findings that the project accepts, worst first, then by code."""
+        accepted = [check for check in self.checks if check.suppressed is not None]
+        return tuple(sorted(accepted, key=lambda check: (check.severity.rank, check.code)))
+
     def of_status(self, status: Status) -> Tuple[Check, ...]:
         """The checks that ended so, by code."""
         return tuple(check for check in self.checks if check.status is status)
@@ -58,6 +64,7 @@ class Report:
             "ok": len(self.of_status(Status.OK)),
             "skipped": len(self.of_status(Status.SKIPPED)),
             "crashed": len(self.of_status(Status.CRASHED)),
+            "suppressed": len(self.suppressed),
             "seconds": round(self.seconds, 3),
         }
 
@@ -75,6 +82,14 @@ class Report:
 def group(code: str) -> str:
     """The group that a code belongs to: "TOR003" is in "torch"."""
     return GROUPS.get(code[:3], "other")
+
+
+def acceptance(check: Check) -> str:
+    """Why a finding is suppressed, and until when: "no root here, until 2027-01-31"."""
+    if check.suppressed is None:
+        return ""
+    until = f", until {check.suppressed.until}" if check.suppressed.until else ""
+    return f"{check.suppressed.reason}{until}"
 
 
 def plural(count: int, word: str) -> str:

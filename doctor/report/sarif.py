@@ -4,15 +4,16 @@ import json
 from typing import Any, Dict
 
 from envdoc.doctor.finding import Check, Severity
-from envdoc.doctor.report.model import Report
+from envdoc.doctor.report.model import Report, acceptance
 
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 
 
 def render(report: Report) -> str:
-    """One SARIF log with one run; results are the failed checks, rules are all that were run."""
+    """One SARIF log with one run; results are the failed checks and those suppressed, rules are all that were run."""
     rules = {check.code: _rule(check) for check in report.checks}
     index = {code: position for position, code in enumerate(rules)}
+    findings = (*report.failures, *report.suppressed)
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -25,7 +26,7 @@ def render(report: Report) -> str:
                         "rules": list(rules.values()),
                     }
                 },
-                "results": [_result(check, report, index[check.code]) for check in report.failures],
+                "results": [_result(check, report, index[check.code]) for check in findings],
             }
         ],
     }
@@ -43,7 +44,7 @@ def _rule(check: Check) -> Dict[str, Any]:
 
 def _result(check: Check, report: Report, rule_index: int) -> Dict[str, Any]:
     lines = [check.title + ".", check.detail, *check.fix.commands]
-    return {
+    result: Dict[str, Any] = {
         "ruleId": check.code,
         "ruleIndex": rule_index,
         "level": LEVELS[check.severity],
@@ -52,3 +53,7 @@ def _result(check: Check, report: Report, rule_index: int) -> Dict[str, Any]:
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": report.target.path.lstrip("/")}}}],
         "partialFingerprints": {"envdoc/v1": f"{check.code}:{','.join(check.affects)}"},
     }
+    if check.suppressed is not None:
+        justified = {"kind": "external", "status": "accepted", "justification": acceptance(check)}
+        result["suppressions"] = [justified]
+    return result

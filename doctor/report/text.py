@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from envdoc.doctor.finding import Check, Severity, Status
-from envdoc.doctor.report.model import Report, group, plural
+from envdoc.doctor.report.model import Report, acceptance, group, plural
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 SYMBOLS = {Severity.ERROR: "✗", Severity.WARNING: "!", Severity.INFO: "•"}
@@ -38,6 +38,7 @@ def render(report: Report) -> str:
         console.print(Text(f"{'☠' if unicode else '[crash]'} {check.code} {check.title}", style="magenta"))
         console.print(_indented(check.detail))
     if report.verbose:
+        _print_suppressed(console, report)
         _print_passed(console, report, unicode)
     if report.timings:
         _print_timings(console, report)
@@ -85,6 +86,14 @@ def _indented(text: str, style: str = "") -> Padding:
     return Padding(Text(text, style=style), (0, 0, 0, 4), expand=False)
 
 
+def _print_suppressed(console: Console, report: Report) -> None:
+    if report.suppressed:
+        console.print()
+        console.print(Text("suppressed", style="bold"))
+    for check in report.suppressed:
+        console.print(_indented(f"- {check.code} {check.title}: {acceptance(check)}", "dim"))
+
+
 def _print_passed(console: Console, report: Report, unicode: bool) -> None:
     groups: Dict[str, List[Check]] = {}
     for check in report.checks:
@@ -109,7 +118,8 @@ def _print_timings(console: Console, report: Report) -> None:
 def _summary(report: Report) -> Text:
     counts = report.summary()
     total = plural(len(report.checks), "check")
-    tail = f"{total}: {counts['ok']} ok, {counts['skipped']} not judged, {report.seconds:.2f} s."
+    suppressed = f"{counts['suppressed']} suppressed, " if report.suppressed else ""
+    tail = f"{total}: {counts['ok']} ok, {counts['skipped']} not judged, {suppressed}{report.seconds:.2f} s."
     if not report.failures:
         return Text(f"No problem found in {tail}", style="green")
     parts = [

@@ -11,6 +11,7 @@ MAY_IMPORT = {
     "finding": set(),
     "errors": set(),
     "redact": set(),
+    "suppressions": set(),
     "version": set(),
     "child": {"errors"},
     "home": set(),
@@ -21,7 +22,7 @@ MAY_IMPORT = {
     "advisories": {"tables"},
     "rules": {"advisories", "facts.snapshot", "tables"},
     "why": {"advisories", "rules", "facts.snapshot", "tables"},
-    "fix": {"facts.snapshot", "tables", "child", "home", "redact", "version"},
+    "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
     "report": set(),
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }

@@ -1,11 +1,12 @@
 """Every format says the same of one report, and is valid where a standard says what valid is."""
 
+import dataclasses
 import json
 from xml.etree import ElementTree
 
 import pytest
 
-from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status, Target
+from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status, Suppressed, Target
 from envdoc.doctor.report import FORMATS, renderer
 from envdoc.doctor.report.model import Report
 
@@ -80,6 +81,7 @@ def test_json_is_the_contract():
         "ok": 1,
         "skipped": 1,
         "crashed": 1,
+        "suppressed": 0,
         "seconds": 0.125,
     } == document["summary"]
 
@@ -144,3 +146,52 @@ def test_every_format_names_every_failure(name):
     rendered = renderer(name)(MIXED)
 
     assert [] == [c.code for c in MIXED.failures if c.code not in rendered]
+
+
+ACCEPTED = report(
+    check("SYS001", suppressed=Suppressed("one worker <only>", "2027-01-31")),
+    check("TOR001", Status.OK),
+)
+
+
+def test_a_suppressed_finding_is_no_failure():
+    """It does not count for the exit code nor as an error, and keeps the status that its rule gave it."""
+    document = json.loads(renderer("json")(ACCEPTED))
+
+    assert [0, 0] == [ACCEPTED.exit_code("error"), ACCEPTED.exit_code("warning")]
+    assert (0, 1) == (document["summary"]["errors"], document["summary"]["suppressed"])
+    assert "fail" == document["checks"][0]["status"]
+    assert {"reason": "one worker <only>", "until": "2027-01-31"} == document["checks"][0]["suppressed"]
+    assert document["checks"][1]["suppressed"] is None
+
+
+def test_text_counts_what_is_suppressed_and_lists_it_when_asked():
+    """The summary line has the number; -v gives the reason and the last day."""
+    verbose = dataclasses.replace(ACCEPTED, verbose=True)
+
+    assert "No problem found in 2 checks: 1 ok, 0 not judged, 1 suppressed, 0." in renderer("text")(ACCEPTED)
+    assert "SYS001" not in renderer("text")(ACCEPTED)
+    assert "SYS001 title of SYS001: one worker <only>, until 2027-01-31" in renderer("text")(verbose)
+
+
+@pytest.mark.parametrize("name", sorted({"sarif", "junit", "markdown", "html"}))
+def test_the_reason_is_in_every_document(name):
+    """Whoever reads a report of another kind learns too that a finding was accepted, and why."""
+    rendered = renderer(name)(ACCEPTED)
+
+    assert "SYS001" in rendered
+    assert "one worker" in rendered
+    assert "2027-01-31" in rendered
+
+
+def test_sarif_and_junit_say_suppressed_in_their_own_words():
+    """A SARIF result has an accepted suppression; a JUnit case is skipped, and counted so."""
+    result = json.loads(renderer("sarif")(ACCEPTED))["runs"][0]["results"][0]
+    suite = ElementTree.fromstring(renderer("junit")(ACCEPTED).encode()).find("testsuite")
+
+    assert [("external", "accepted")] == [(s["kind"], s["status"]) for s in result["suppressions"]]
+    assert ("0", "1", 1) == (
+        suite.get("failures"),
+        suite.get("skipped"),
+        len(suite.findall("testcase/skipped")),
+    )
