@@ -8,6 +8,7 @@ from threading import Thread
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from envdoc.doctor.facts import binaries, constraints, gpu, interpreter, packages, smi
+from envdoc.doctor.facts.around import surroundings
 from envdoc.doctor.facts.driver import ask_libraries, driver
 from envdoc.doctor.facts.host import host
 from envdoc.doctor.facts.jupyter import jupyter
@@ -103,6 +104,13 @@ def _environment_facts(python: str, environ: Mapping[str, str], errors: List[Col
     _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
     _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)
     _run("jupyter", lambda: {"jupyter": jupyter(environ, told.prefix, installed)}, facts, errors)
+    work = _working_folder(environ)
+    _run(
+        "surroundings",
+        lambda: {"surroundings": surroundings(told, installed, work, environ)},
+        facts,
+        errors,
+    )
     return facts
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
 
 from envdoc.doctor.errors import SnapshotError
+from envdoc.doctor.facts.surroundings import Surroundings
 
 SCHEMA_VERSION = 1
 
@@ -283,6 +284,7 @@ class Snapshot:
     storage: Tuple[Storage, ...] = ()
     host: Host = field(default_factory=Host)
     jupyter: Jupyter = field(default_factory=Jupyter)
+    surroundings: Surroundings = field(default_factory=Surroundings)
     probes: Tuple[ProbeResult, ...] = ()
     network: Optional[Network] = None  # None: `check` ran without --online
     errors: Tuple[CollectorError, ...] = ()
