@@ -1,14 +1,15 @@
 """How a rule is written, found and run.
 
-A rule is a pure function of a snapshot. It returns the problems it sees (none: the check passed) or raises Skip
-where the snapshot does not tell enough. Its words live in `messages/en/FAMILY.toml` under its code, with
-placeholders that each problem fills: a second language is a second folder.
+A rule is a pure function of a snapshot. It returns the problems it sees (none: the check passed), or what it
+measured where all is well (Passed), or raises Skip where the snapshot does not tell enough. Its words live in
+`messages/en/FAMILY.toml` under its code, with placeholders that each problem fills: a second language is a second
+folder.
 """
 
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status
@@ -36,7 +37,14 @@ class Problem:
     commands: Optional[Tuple[str, ...]] = None
 
 
-RuleFunction = Callable[[Snapshot], Iterable[Problem]]
+@dataclass(frozen=True)
+class Passed:
+    """What a check that passed measured: `values` fill the placeholders of the message's `passed`."""
+
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+RuleFunction = Callable[[Snapshot], Union[Iterable[Problem], Passed]]
 
 
 @dataclass(frozen=True)
@@ -51,10 +59,14 @@ class Rule:
         """Judge the snapshot: a failed check a problem, or one check that passed, was skipped or crashed."""
         started = time.perf_counter()
         try:
-            problems = list(self.function(snapshot))
+            found = self.function(snapshot)
+            problems = [] if isinstance(found, Passed) else list(found)
             seconds = time.perf_counter() - started
+            passed = self.message.passed or self.message.summary
+            if isinstance(found, Passed):
+                passed = passed.format(**found.values)
             checks = [self._failed(problem, seconds) for problem in problems]
-            return checks or [self._check(Status.OK, self.message.passed or self.message.summary, seconds)]
+            return checks or [self._check(Status.OK, passed, seconds)]
         except Skip as reason:
             return [
                 self._check(Status.SKIPPED, self.message.summary, time.perf_counter() - started, str(reason))

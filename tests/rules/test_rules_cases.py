@@ -4,6 +4,7 @@ import re
 
 import cases_host
 import cases_libraries
+import cases_network
 import pytest
 from rule_machines import healthy
 
@@ -11,8 +12,8 @@ from envdoc.doctor.finding import Severity, Status
 from envdoc.doctor.rules.registry import all_rules
 
 RULES = {rule.code: rule for rule in all_rules()}
-FAILING = {**cases_host.FAILING, **cases_libraries.FAILING}
-PASSING = {**cases_host.PASSING, **cases_libraries.PASSING}
+FAILING = {**cases_host.FAILING, **cases_libraries.FAILING, **cases_network.FAILING}
+PASSING = {**cases_host.PASSING, **cases_libraries.PASSING, **cases_network.PASSING}
 
 # The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
 PROBED = ("named_issues", "probe_results")
@@ -108,8 +109,14 @@ def test_remedies_fit(code, snapshot):
         ("PKG004", 2, Severity.INFO),
         ("PKG005", 0, Severity.ERROR),
         ("PKG005", 2, Severity.INFO),
+        ("NET002", 0, Severity.WARNING),
+        ("NET002", 1, Severity.INFO),
+        ("NET006", 0, Severity.INFO),
+        ("NET006", 1, Severity.WARNING),
         ("SYS001", 2, Severity.INFO),
         ("SYS001", 3, Severity.WARNING),
+        ("SYS040", 0, Severity.INFO),
+        ("SYS040", 2, Severity.WARNING),
         ("TRF002", 0, Severity.WARNING),
         ("TRF002", 1, Severity.ERROR),
     ],
