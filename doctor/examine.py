@@ -4,13 +4,13 @@ import dataclasses
 import datetime
 import time
 from pathlib import Path
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Optional, Sequence
 
 from envdoc.doctor.errors import SnapshotError
 from envdoc.doctor.facts.collect import collect
 from envdoc.doctor.facts.snapshot import Snapshot, from_json
 from envdoc.doctor.finding import Check, Fix, Target
-from envdoc.doctor.redact import redact
+from envdoc.doctor.redact import redact, redact_command, without_secrets
 from envdoc.doctor.report.model import Report
 from envdoc.doctor.rules.registry import all_rules, judge, selected
 from envdoc.doctor.suppressions import Suppression, apply
@@ -53,11 +53,9 @@ def examine(
     """Judge the snapshot. `started` is the `time.perf_counter()` at which the examination began."""
     checks = judge(snapshot, selected(all_rules(), select, ignore))
     checks = apply(checks, suppressions, datetime.date.today())
-    if redacted:
-        checks = tuple(redacted_check(check) for check in checks)
-        target = dataclasses.replace(
-            target, path=redact(target.path), note=redact(target.note) if target.note else None
-        )
+    checks = tuple(redacted_check(check, redacted) for check in checks)
+    clean = redact if redacted else without_secrets
+    target = Target(clean(target.path), clean(target.reason), clean(target.note) if target.note else None)
     return Report(
         envdoc_version=envdoc_version(),
         rules_version=rules_version(),
@@ -70,19 +68,20 @@ def examine(
     )
 
 
-def redacted_check(check: Check) -> Check:
-    """The same check with secrets and personal names taken out of every text in it."""
+def redacted_check(check: Check, names: bool = True) -> Check:
+    """The same check with secrets, and unless `names` is False personal names, taken out of every text in it.
 
-    def clean(texts: Tuple[str, ...]) -> Tuple[str, ...]:
-        return tuple(redact(text) for text in texts)
-
+    Commands that name the caller's own folders can still be pasted.
+    """
+    clean = redact if names else without_secrets
+    command = redact_command if names else without_secrets
     return dataclasses.replace(
         check,
-        title=redact(check.title),
-        detail=redact(check.detail),
-        evidence=clean(check.evidence),
-        affects=clean(check.affects),
-        fix=Fix(check.fix.safe, clean(check.fix.commands)),
+        title=clean(check.title),
+        detail=clean(check.detail),
+        evidence=tuple(clean(text) for text in check.evidence),
+        affects=tuple(clean(text) for text in check.affects),
+        fix=Fix(check.fix.safe, tuple(command(text) for text in check.fix.commands)),
         suppressed=check.suppressed
-        and dataclasses.replace(check.suppressed, reason=redact(check.suppressed.reason)),
+        and dataclasses.replace(check.suppressed, reason=clean(check.suppressed.reason)),
     )

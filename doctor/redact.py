@@ -70,7 +70,8 @@ def redact(
 
     Redacting twice changes nothing more. `home`, `user` and `host` default to those of this machine.
     """
-    for pattern, replacement in _patterns():
+    text = without_secrets(text)
+    for pattern, replacement in _identities():
         text = pattern.sub(replacement, text)
     text = _QUAD.sub(_address, text)
     if ":" in text:
@@ -84,17 +85,51 @@ def redact(
     )
 
 
+def redact_command(
+    command: str, home: Optional[str] = None, user: Optional[str] = None, host: Optional[str] = None
+) -> str:
+    """`redact` for a line that is to be pasted into a shell: the caller's own folders still lead there.
+
+    The home folder becomes `~` where a shell expands that and `$HOME` elsewhere, the user's name in a path `$USER`.
+    Another person's name has no such form; it becomes `<user>` as everywhere.
+    """
+    default_home, default_user, _ = _machine()
+    home = (default_home if home is None else home).rstrip("/")
+    user = default_user if user is None else user
+    if len(home) > 1:
+        command = re.sub(rf"['\"]?(?<![\w.~-]){re.escape(home)}(?![\w.-])/?", _shell_home, command)
+    if len(user) > 2 and user not in _COMMON_USERS:
+        command = re.sub(rf"(?<=/){re.escape(user)}(?![\w.-])", _shell_user, command)
+    return redact(command, home, user, host)
+
+
+def without_secrets(text: str) -> str:
+    """`text` without tokens, keys, passwords and credentials; names, paths and addresses stay as they are."""
+    for pattern, replacement in _patterns():
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def redact_value(value: Any, **names: str) -> Any:
     """The same over strings in nested dictionaries, lists and tuples; whatever a secret's key holds goes whole.
 
     A value under a key that names a version is left as it is. `names` are `home`, `user` and `host` of `redact`.
     """
+    return _each(value, lambda text: redact(text, **names))
+
+
+def without_secret_values(value: Any) -> Any:
+    """`without_secrets` over nested dictionaries, lists and tuples; whatever a secret's key holds goes whole."""
+    return _each(value, without_secrets)
+
+
+def _each(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return redact(value, **names)
+        return clean(value)
     if isinstance(value, dict):
-        return {key: _redact_entry(key, inner, names) for key, inner in value.items()}
+        return {key: _entry(key, inner, clean) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([redact_value(inner, **names) for inner in value])
+        return type(value)([_each(inner, clean) for inner in value])
     return value
 
 
@@ -107,13 +142,13 @@ def without_credentials(text: str) -> str:
     return text
 
 
-def _redact_entry(key: Any, value: Any, names: Any) -> Any:
+def _entry(key: Any, value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(key, str) and isinstance(value, str):
         if re.fullmatch(_NAME, key) and value and not value.startswith("<"):
             return REDACTED
         if key.endswith("version"):
             return value
-    return redact_value(value, **names)
+    return _each(value, clean)
 
 
 @lru_cache(maxsize=None)
@@ -145,12 +180,55 @@ def _patterns() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
         (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", "<token>"),
         (rf"({_NAME}[\"']?\s*=\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
         (rf"({_NAME}[\"']?:\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
+    ]
+    compiled = [(re.compile(pattern, re.MULTILINE | re.DOTALL), put) for pattern, put in rows]
+    return (compiled[0], *_addresses(), *compiled[1:])
+
+
+@lru_cache(maxsize=None)
+def _identities() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
+    rows: List[Tuple[str, _Replacement]] = [
         (r"\b(?:MIG-)?GPU-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),
         (r"\bMIG-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),
         (r"(?<![\w.+-])[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b", "<e-mail>"),
     ]
-    compiled = [(re.compile(pattern, re.MULTILINE | re.DOTALL), put) for pattern, put in rows]
-    return (compiled[0], *_addresses(), *compiled[1:])
+    return tuple((re.compile(pattern), put) for pattern, put in rows)
+
+
+def _shell_home(match: "re.Match[str]") -> str:
+    """The home folder in a shell's words: a tilde only where one is expanded, at the start of a word, unquoted."""
+    found = match.group()
+    opening = found[0] if found[0] in "'\"" else ""
+    slash = "/" if found.endswith("/") else ""
+    inside = _quote_at(match.string, match.start())
+    starts_word = match.start() == 0 or match.string[match.start() - 1] in " \t\n;|&(<>"
+    if starts_word and not inside:
+        if not opening:
+            return f"~{slash}"
+        if slash:
+            return f"~/{opening}"
+    inside = _quote_at(match.string, match.start() + len(opening))
+    return f"{opening}'\"$HOME\"'{slash}" if inside == "'" else f"{opening}$HOME{slash}"
+
+
+def _shell_user(match: "re.Match[str]") -> str:
+    return "'\"$USER\"'" if _quote_at(match.string, match.start()) == "'" else "$USER"
+
+
+def _quote_at(command: str, position: int) -> str:
+    """The quote that is open before that position, or nothing."""
+    quote = ""
+    escaped = False
+    for character in command[:position]:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+    return quote
 
 
 def _address(match: "re.Match[str]") -> str:
@@ -178,7 +256,7 @@ def _without_names(text: str, home: str, user: str, host: str) -> str:
     home = home.rstrip("/")
     if len(home) > 1:
         text = re.sub(rf"(?<![\w.~-]){re.escape(home)}(?![\w.-])", "~", text)
-    text = re.sub(r"(?<![\w.~-])/(home|Users)/(?!<)[^/\s:\"'`<>,;)]+", r"/\1/<user>", text)
+    text = re.sub(r"(?<![\w.~-])/(home|Users)/(?![<$'])[^/\s:\"'`<>,;)]+", r"/\1/<user>", text)
     if len(user) > 2 and user not in _COMMON_USERS:
         text = re.sub(rf"(?<=/){re.escape(user)}(?![\w.-])", "<user>", text)
         text = re.sub(rf"\b(user(?:name)?|USER|LOGNAME)(\s*[=:]\s*){re.escape(user)}\b", r"\1\2<user>", text)

@@ -35,7 +35,9 @@ def register(app: typer.Typer) -> None:
 
 def announce(line: str) -> None:
     """A line of progress, on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    from envdoc.doctor.redact import redact
+
+    print(redact(line), file=sys.stderr, flush=True)
 
 
 def check(
@@ -50,7 +52,7 @@ def check(
     fail_on: str = typer.Option("error", "--fail-on", metavar="LEVEL", help="error, warning or never."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Passing and skipped checks as well."),
     timings: bool = typer.Option(False, "--timings", help="The ten slowest checks."),
-    no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths as they are."),
+    no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths; secrets still go."),
 ) -> None:
     """Say what is wrong on this machine, why, and what to do."""
     from envdoc.doctor.examine import examine, load_snapshot, look
@@ -79,17 +81,16 @@ def facts(
     python: Optional[str] = PYTHON,
     output: Optional[Path] = typer.Option(None, "-o", "--output", metavar="FILE", help="Write it there."),
     probes: bool = typer.Option(False, "--probes", help="Run the probes too, and keep what they saw."),
-    no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths as they are."),
+    no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths; secrets still go."),
 ) -> None:
     """Print the snapshot of this machine as JSON; `check --facts` judges it anywhere."""
     from envdoc.doctor.examine import look
     from envdoc.doctor.facts.snapshot import from_json
-    from envdoc.doctor.redact import redact_value
+    from envdoc.doctor.redact import redact_value, without_secret_values
 
     snapshot = look(choose_target(python, os.environ, home()), quick=not probes)
-    text = snapshot.to_json()
-    if not no_redact:
-        text = from_json(json.dumps(redact_value(json.loads(text)))).to_json()
+    clean = without_secret_values if no_redact else redact_value
+    text = from_json(json.dumps(clean(json.loads(snapshot.to_json())))).to_json()
     if output is None:
         _write(text)
         return
@@ -104,9 +105,10 @@ def diff(old: Path, new: Path) -> None:
     """Say how two snapshots differ: this machine and the one where it worked."""
     from envdoc.doctor.examine import load_snapshot
     from envdoc.doctor.facts.compare import differences
+    from envdoc.doctor.redact import redact
 
     lines = differences(load_snapshot(old), load_snapshot(new))
-    _write("".join(f"{line}\n" for line in lines) or "The two snapshots say the same.\n")
+    _write(redact("".join(f"{line}\n" for line in lines)) or "The two snapshots say the same.\n")
     raise typer.Exit(1 if lines else 0)
 
 

@@ -48,13 +48,18 @@ def fix(
     """Plan an environment that works on this machine; with --apply, build it, check it and switch to it."""
     from envdoc.doctor.fix.generations import Generations
     from envdoc.doctor.fix.present import plan_text
+    from envdoc.doctor.redact import redact, redact_value
 
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
     plan = _plan(python, profile, only)
-    sys.stdout.write(json.dumps(plan.to_json(), indent=2) + "\n" if format == "json" else plan_text(plan))
+    sys.stdout.write(
+        json.dumps(redact_value(plan.to_json()), indent=2) + "\n"
+        if format == "json"
+        else redact(plan_text(plan))
+    )
     sys.stdout.flush()
     if not apply:
         if plan.builds and format == "text" and plan.choice.profile is not None:

@@ -2,11 +2,19 @@
 
 import json
 import os
+import subprocess
 import time
 
 import pytest
 
-from envdoc.doctor.redact import redact, redact_value, without_credentials
+from envdoc.doctor.redact import (
+    redact,
+    redact_command,
+    redact_value,
+    without_credentials,
+    without_secret_values,
+    without_secrets,
+)
 
 NAMES = {"home": "/home/alice", "user": "alice", "host": "gpu-box-7.lab.example"}
 
@@ -236,3 +244,60 @@ def test_no_text_takes_long(piece):
     started = time.perf_counter()
     clean(text)
     assert time.perf_counter() - started < 5
+
+
+COMMANDS = [
+    "rm -r /home/alice/x",
+    "rm -r '/home/alice/x y' \"/home/alice/z y\"",
+    "pip install --target=/home/alice/x -r /home/alice/r.txt",
+    "python -c \"open('/home/alice/x')\"",
+    "echo 'first:/home/alice/b c'; cd /home/alice",
+    "cd '/home/alice'",
+    "cp /scratch/alice/x '/scratch/alice/y z' \"/scratch/alice/w\"",
+    "echo it\\'s /home/alice/x && (cd /home/alice/y)",
+    "LD_LIBRARY_PATH=/home/alice/lib python x.py",
+    "echo /mnt/data/alice/x ~/z",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_can_still_be_pasted(command):
+    """A shell of that user reads the redacted command as the same words, and the name is in it no more."""
+    redacted = redact_command(command, **NAMES)
+
+    assert "alice" not in redacted
+    assert redacted == redact_command(redacted, **NAMES) == clean(redacted)
+    assert _traced(command) == _traced(redacted)
+
+
+def _traced(command):
+    """What bash would run, word by word, without running anything: every program is a function that prints."""
+    programs = "".join(
+        f'{name}() {{ printf \'<%s>\' {name} "$L" "$@"; }}; ' for name in ("rm", "pip", "python")
+    )
+    programs += 'cp() { rm "$@"; }; cd() { rm "$@"; }; echo() { rm "$@"; }; '
+    script = programs.replace("$L", "$LD_LIBRARY_PATH") + command
+    environ = {"PATH": "/usr/bin:/bin", "HOME": NAMES["home"], "USER": NAMES["user"]}
+    done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_another_persons_folder_in_a_command():
+    """It has no form that leads there and names nobody: the placeholder says what to fill in."""
+    assert "cp /home/<user>/x ~/y" == redact_command("cp /home/bob/x /home/alice/y", **NAMES)
+    assert "pip install -i https://<redacted>@m.example x" == redact_command(
+        "pip install -i https://me:pass@m.example x", **NAMES
+    )
+
+
+def test_secrets_alone():
+    """Without redaction of names, paths, addresses and people stay; tokens and passwords do not."""
+    kept = "/home/alice/x 10.0.12.7 alice@gpu-box-7 a@b.example GPU-8f2b4c1d-0a1b-2c3d-4e5f-60718293a4b5"
+
+    assert kept == without_secrets(kept)
+    assert "HF_TOKEN=<redacted> https://<redacted>@m.example" == without_secrets(
+        "HF_TOKEN=abc https://me:pass@m.example"
+    )
+    assert {"api_key": "<redacted>", "paths": ["/home/alice"]} == without_secret_values(
+        {"api_key": "x", "paths": ["/home/alice"]}
+    )
