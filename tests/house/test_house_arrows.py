@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "report": set(),
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
-ABOVE = {"cli", "commands", "examine"}  # these may import everything below them
+ABOVE = {"cli", "commands", "examine", "notebook"}  # these may import everything below them
 
 
 def imports(path):
