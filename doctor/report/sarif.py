@@ -2,8 +2,9 @@
 
 import json
 from typing import Any, Dict
+from urllib.parse import quote
 
-from envdoc.doctor.finding import Check, Severity
+from envdoc.doctor.finding import Check, Severity, Status
 from envdoc.doctor.report.model import Report, acceptance
 
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
@@ -26,11 +27,28 @@ def render(report: Report) -> str:
                         "rules": list(rules.values()),
                     }
                 },
+                "invocations": [_invocation(report)],
                 "results": [_result(check, report, index[check.code]) for check in findings],
             }
         ],
     }
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _invocation(report: Report) -> Dict[str, Any]:
+    """A check that crashed is no result of the tool: SARIF has notifications for that."""
+    crashed = report.of_status(Status.CRASHED)
+    return {
+        "executionSuccessful": not crashed,
+        "toolExecutionNotifications": [
+            {
+                "descriptor": {"id": check.code},
+                "level": "error",
+                "message": {"text": f"{check.title}. {check.detail}"},
+            }
+            for check in crashed
+        ],
+    }
 
 
 def _rule(check: Check) -> Dict[str, Any]:
@@ -43,6 +61,7 @@ def _rule(check: Check) -> Dict[str, Any]:
 
 
 def _result(check: Check, report: Report, rule_index: int) -> Dict[str, Any]:
+    uri = quote(report.target.path.lstrip("/"))  # a redacted path may hold what no URI may
     lines = [check.title + ".", check.detail, *check.fix.commands]
     result: Dict[str, Any] = {
         "ruleId": check.code,
@@ -50,7 +69,7 @@ def _result(check: Check, report: Report, rule_index: int) -> Dict[str, Any]:
         "level": LEVELS[check.severity],
         "message": {"text": "\n".join(line for line in lines if line)},
         # An environment has no source line: the interpreter that was examined is the artefact.
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": report.target.path.lstrip("/")}}}],
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": uri}}}],
         "partialFingerprints": {"envdoc/v1": f"{check.code}:{','.join(check.affects)}"},
     }
     if check.suppressed is not None:
