@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import os
 import time
 from pathlib import Path
 from typing import Callable, Optional, Sequence
@@ -17,9 +18,22 @@ from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
 
 
-def look(target: Target, quick: bool = False, on_probe: Optional[Callable[[str], None]] = None) -> Snapshot:
-    """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it."""
+def look(
+    target: Target,
+    quick: bool = False,
+    on_probe: Optional[Callable[[str], None]] = None,
+    online: bool = False,
+) -> Snapshot:
+    """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it.
+
+    With `online`, and only then, the network is used: how the package index and the model hub deliver.
+    """
     snapshot = collect(target, quick=quick)
+    if online:
+        from envdoc.doctor.facts.network import network  # start-up time counts where it is not wanted
+
+        measured = network(target.path, snapshot.packages, os.environ)
+        snapshot = dataclasses.replace(snapshot, network=measured)
     if quick or snapshot.interpreter.error:
         return snapshot
     from envdoc.doctor.probes.runner import run_probes  # `--quick` never needs it

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from envdoc.doctor.suppressions import Suppression
 
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
+ONLINE = typer.Option(False, "--online", help="Measure the package index, the model hub and git as well.")
 FACTS = typer.Option(None, "--facts", metavar="FILE", help="Judge a snapshot instead of this machine.")
 
 
@@ -43,6 +44,7 @@ def announce(line: str) -> None:
 def check(
     python: Optional[str] = PYTHON,
     quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
+    online: bool = ONLINE,
     facts: Optional[Path] = FACTS,
     format: str = typer.Option(
         "text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."
@@ -64,12 +66,14 @@ def check(
     select, ignore = _prefixes(select), _prefixes(ignore)
     accepted = _accepted()
     if facts is not None:
+        if online:
+            raise EnvdocError("`--online` measures this machine, and `--facts` judges a recorded one.")
         snapshot = load_snapshot(facts)
         target = Target(snapshot.interpreter.path, f"as recorded in {facts}")
     else:
         target = choose_target(python, os.environ, home())
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
-        snapshot = look(target, quick, on_probe)
+        snapshot = look(target, quick, on_probe, online)
     result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
     _write(renderer(format)(result))
     for one in unused(result.checks, accepted):
@@ -81,6 +85,7 @@ def facts(
     python: Optional[str] = PYTHON,
     output: Optional[Path] = typer.Option(None, "-o", "--output", metavar="FILE", help="Write it there."),
     probes: bool = typer.Option(False, "--probes", help="Run the probes too, and keep what they saw."),
+    online: bool = ONLINE,
     no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths; secrets still go."),
 ) -> None:
     """Print the snapshot of this machine as JSON; `check --facts` judges it anywhere."""
@@ -88,7 +93,7 @@ def facts(
     from envdoc.doctor.facts.snapshot import from_json
     from envdoc.doctor.redact import redact_value, without_secret_values
 
-    snapshot = look(choose_target(python, os.environ, home()), quick=not probes)
+    snapshot = look(choose_target(python, os.environ, home()), quick=not probes, online=online)
     clean = without_secret_values if no_redact else redact_value
     text = from_json(json.dumps(clean(json.loads(snapshot.to_json())))).to_json()
     if output is None:

@@ -1,0 +1,137 @@
+"""A package index, a model hub and a proxy on loopback, as slow, closed or secretive as a test wants them."""
+
+import socket
+import ssl
+import subprocess
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+
+WHEEL_BYTES = 3_000_000
+PAGE = """<!DOCTYPE html><html><body>
+<a href="/files/pip-1.0.tar.gz#sha256=0">pip-1.0.tar.gz</a>
+<a href="/files/pip-1.0-py3-none-any.whl#sha256=0">pip-1.0-py3-none-any.whl</a>
+<a href="../../files/pip-2.0-py3-none-any.whl?v=1&amp;w=2#sha256=0" data-requires-python="&gt;=3.8">pip-2.0</a>
+</body></html>"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers /simple/pip/, files and models; `server.behaviour` says how."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        """One answer in the server's manner."""
+        server = self.server
+        server.seen.append((self.path, dict(self.headers)))
+        if server.behaviour == "hang":
+            server.closing.wait(60)
+            return None
+        if isinstance(server.behaviour, int):
+            return self._send(server.behaviour, b"no")
+        if self.path.startswith("http://"):  # somebody takes us for a proxy
+            self.path = "/" + self.path.split("/", 3)[3]
+        if self.path == "/simple/pip/":
+            return self._send(200, PAGE.encode())
+        if self.path.startswith("/models-moved/"):
+            return self._send(200, bytes(server.size))
+        if self.path.endswith("model.safetensors"):
+            return self._send(302, b"", Location="/models-moved/" + "x")
+        if self.path.startswith("/files/pip-2.0-py3-none-any.whl"):
+            return self._send(206 if "Range" in self.headers else 200, bytes(server.size))
+        return self._send(404, b"no such page")
+
+    def do_CONNECT(self):
+        """Tunnel to whatever is asked for, or refuse it."""
+        self.server.seen.append((self.path, dict(self.headers)))
+        if self.server.behaviour == 407:
+            self.close_connection = True
+            return self._send(407, b"")
+        host, _, port = self.path.rpartition(":")
+        other = socket.create_connection((host, int(port)), timeout=10)
+        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = Thread(target=pump, args=(other, self.connection), daemon=True)
+        back.start()
+        pump(self.connection, other)
+        back.join(10)
+        self.close_connection = True
+        return None
+
+    def _send(self, status, body, **headers):
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        rate = self.server.bytes_per_second
+        if not rate:
+            return self.wfile.write(body)
+        started = time.monotonic()
+        for sent in range(0, len(body), rate // 20):
+            self.wfile.write(body[sent : sent + rate // 20])
+            time.sleep(max(0.0, started + (sent + rate // 20) / rate - time.monotonic()))
+        return None
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+def pump(source, sink):
+    """Bytes from one socket to the other until it ends."""
+    try:
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        return
+
+
+class Quiet(ThreadingHTTPServer):
+    """A client that hangs up in the middle is no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Nothing."""
+
+
+@contextmanager
+def serving(behaviour="well", bytes_per_second=0, size=WHEEL_BYTES, certificate=None):
+    """A server on loopback while the block lasts; `server.url` is its address, `server.seen` what it was asked."""
+    server = Quiet(("127.0.0.1", 0), Handler)
+    server.behaviour, server.bytes_per_second, server.size = behaviour, bytes_per_second, size
+    server.seen, server.closing = [], Event()
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+
+
+def self_signed(folder, days=1):
+    """A key with a certificate of its own for 127.0.0.1, in one file."""
+    path = folder / "own.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-days", str(days)]
+    subprocess.run(
+        [*command, "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    return path
+
+
+def closed_port():
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
