@@ -1,17 +1,22 @@
 """Every family of rules. Importing a family registers its rules; a new family is one more name here."""
 
 from envdoc.doctor.rules import (
+    accelerate_config,
     bitsandbytes,
     couplings,
     driver,
     driver_age,
+    environment_names,
     gpu,
+    leaks,
     machine_share,
     named_issues,
     network,
     packages,
     probe_results,
     python,
+    shadows,
+    surrounding_limits,
     system,
     toolkit,
     torch_build,
@@ -34,4 +39,9 @@ families = (
     probe_results,
     named_issues,
     network,
+    accelerate_config,
+    environment_names,
+    leaks,
+    shadows,
+    surrounding_limits,
 )

@@ -5,6 +5,7 @@ import re
 import cases_host
 import cases_libraries
 import cases_network
+import cases_surroundings
 import pytest
 from rule_machines import healthy
 
@@ -12,8 +13,18 @@ from envdoc.doctor.finding import Severity, Status
 from envdoc.doctor.rules.registry import all_rules
 
 RULES = {rule.code: rule for rule in all_rules()}
-FAILING = {**cases_host.FAILING, **cases_libraries.FAILING, **cases_network.FAILING}
-PASSING = {**cases_host.PASSING, **cases_libraries.PASSING, **cases_network.PASSING}
+FAILING = {
+    **cases_host.FAILING,
+    **cases_libraries.FAILING,
+    **cases_network.FAILING,
+    **cases_surroundings.FAILING,
+}
+PASSING = {
+    **cases_host.PASSING,
+    **cases_libraries.PASSING,
+    **cases_network.PASSING,
+    **cases_surroundings.PASSING,
+}
 
 # The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
 PROBED = ("named_issues", "probe_results")
@@ -100,6 +111,15 @@ def test_remedies_fit(code, snapshot):
         ("CFG011", 0, Severity.WARNING),
         ("CFG011", 1, Severity.ERROR),
         ("CFG020", 0, Severity.WARNING),
+        ("CFG040", 0, Severity.ERROR),
+        ("CFG040", 1, Severity.WARNING),  # a copy with a version of its own was laid there on purpose
+        ("CFG042", 0, Severity.WARNING),
+        ("CFG042", 1, Severity.INFO),  # base is active in every shell
+        ("CFG044", 0, Severity.WARNING),
+        ("CFG044", 1, Severity.INFO),  # torch asks for no library of that name
+        ("CFG046", 1, Severity.ERROR),
+        ("CFG048", 0, Severity.WARNING),
+        ("CFG048", 1, Severity.INFO),
         ("CFG020", 1, Severity.INFO),
         ("TOR007", 0, Severity.WARNING),
         ("TOR007", 1, Severity.INFO),
