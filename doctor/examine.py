@@ -13,6 +13,7 @@ from envdoc.doctor.facts.snapshot import Snapshot, from_json
 from envdoc.doctor.finding import Check, Fix, Target
 from envdoc.doctor.redact import redact, redact_command, without_secrets
 from envdoc.doctor.report.model import Report
+from envdoc.doctor.rules.plugins import plugins
 from envdoc.doctor.rules.registry import all_rules, judge, selected
 from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
@@ -23,12 +24,14 @@ def look(
     quick: bool = False,
     on_probe: Optional[Callable[[str], None]] = None,
     online: bool = False,
+    deep: bool = False,
 ) -> Snapshot:
     """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it.
 
     With `online`, and only then, the network is used: how the package index and the model hub deliver.
+    With `deep` the contents of every installed file are compared with RECORD.
     """
-    snapshot = collect(target, quick=quick)
+    snapshot = collect(target, quick=quick, deep=deep)
     if online:
         from envdoc.doctor.facts.network import network  # start-up time counts where it is not wanted
 
@@ -72,7 +75,7 @@ def examine(
     target = Target(clean(target.path), clean(target.reason), clean(target.note) if target.note else None)
     return Report(
         envdoc_version=envdoc_version(),
-        rules_version=rules_version(),
+        rules_version="+".join((rules_version(), *plugins().packages)),
         target=target,
         python_version=snapshot.interpreter.version,
         checks=checks,

@@ -44,6 +44,7 @@ def announce(line: str) -> None:
 def check(
     python: Optional[str] = PYTHON,
     quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
+    deep: bool = typer.Option(False, "--deep", help="Hash every installed file as well; seconds to minutes."),
     online: bool = ONLINE,
     facts: Optional[Path] = FACTS,
     format: str = typer.Option(
@@ -64,8 +65,12 @@ def check(
     _one_of("--format", format, list(FORMATS))
     _one_of("--fail-on", fail_on, ["error", "warning", "never"])
     select, ignore = _prefixes(select), _prefixes(ignore)
+    if quick and deep:
+        raise EnvdocError("`--quick` and `--deep` exclude each other.", "Leave both out for the usual check.")
     accepted = _accepted()
     if facts is not None:
+        if deep:
+            raise EnvdocError("`--deep` reads this machine's files, and `--facts` judges a recorded one.")
         if online:
             raise EnvdocError("`--online` measures this machine, and `--facts` judges a recorded one.")
         snapshot = load_snapshot(facts)
@@ -73,9 +78,10 @@ def check(
     else:
         target = choose_target(python, os.environ, home())
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
-        snapshot = look(target, quick, on_probe, online)
+        snapshot = look(target, quick, on_probe, online, deep)
     result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
     _write(renderer(format)(result))
+    _tell_broken_plugins()
     for one in unused(result.checks, accepted):
         announce(f"note: {one.source} suppresses {one.code}, which finds nothing here: remove the entry.")
     raise typer.Exit(result.exit_code(fail_on))
@@ -125,6 +131,7 @@ def rules(
 
     _one_of("--format", format, ["text", "json"])
     every = [rule.message for rule in all_rules()]
+    _tell_broken_plugins()
     if format == "json":
         keys = ("code", "name", "severity", "kind", "summary", "needs_new_environment", "safe")
         _write(
@@ -180,6 +187,13 @@ def report(python: Optional[str] = PYTHON) -> None:
     accepted = _accepted()
     result = examine(look(target), target, started, suppressions=accepted)
     _write(renderer("markdown")(result))
+
+
+def _tell_broken_plugins() -> None:
+    from envdoc.doctor.rules.plugins import plugins
+
+    for line in plugins().broken:
+        announce(f"warning: {line}")
 
 
 def _accepted() -> "Tuple[Suppression, ...]":

@@ -5,6 +5,7 @@ from typing import List
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.rules.messages import Message, messages
+from envdoc.doctor.rules.plugins import plugins
 
 WHOSE = {
     "host": "the host: its driver, disk, limits or variables",
@@ -24,7 +25,7 @@ def page(code: str) -> str:
 
     Raises EnvdocError for a code that no rule has.
     """
-    message = messages().get(code)
+    message = messages().get(code) or plugins().words.get(code)
     if message is None:
         raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
     sections = [

@@ -123,11 +123,12 @@ def rule(code: str) -> Callable[[RuleFunction], RuleFunction]:
 
 
 def all_rules() -> Tuple[Rule, ...]:
-    """Every rule, sorted by code."""
+    """Every rule, those of plug-ins too, sorted by code."""
     from envdoc.doctor.rules import families  # imports each family, whose decorators register
+    from envdoc.doctor.rules.plugins import plugins
 
     assert families
-    words = messages()
+    words = {**messages(), **plugins().words}
     return tuple(Rule(code, function, words[code]) for code, function in sorted(_FUNCTIONS.items()))
 
 
