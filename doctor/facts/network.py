@@ -204,21 +204,23 @@ def _measured(server: Server, client: Client, ask: Callable[[], Optional[Answer]
         return measured
     measured = dataclasses.replace(measured, http_status=answer.status)
     if answer.status >= 400:
-        missing = server.purpose == "hub" and answer.status in (
-            401,
-            403,
-            404,
-        )  # it answers, without that file
-        return (
-            measured
-            if missing
-            else dataclasses.replace(
-                measured, status="failed", stage="http", error=f"it answers with HTTP status {answer.status}"
-            )
-        )
+        if answer.status in _without_rate(server):
+            return measured
+        refused = f"it answers with HTTP status {answer.status}"
+        return dataclasses.replace(measured, status="failed", stage="http", error=refused)
     size = len(answer.body)
     rate = size / answer.seconds if size >= LEAST_BYTES or answer.seconds >= DOWNLOAD_SECONDS else None
     return dataclasses.replace(measured, bytes_per_second=rate, measured_bytes=size)
+
+
+def _without_rate(server: Server) -> Tuple[int, ...]:
+    """The HTTP statuses that do not tell that the server is at fault: it answers, and what was asked for is not ours.
+
+    A hub may lack the file. An index may want a log-in that pip takes from ~/.netrc or a keyring.
+    """
+    if server.purpose == "hub":
+        return (401, 403, 404)
+    return () if "@" in server.url else (401,)
 
 
 def _pip_settings(python: str, environ: Mapping[str, str]) -> PipSettings:
