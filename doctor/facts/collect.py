@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from envdoc.doctor.facts import binaries, constraints, gpu, interpreter, packages, smi
+from envdoc.doctor.facts import binaries, constraints, gpu, interpreter, packages, records, smi
 from envdoc.doctor.facts.around import surroundings
 from envdoc.doctor.facts.driver import ask_libraries, driver
 from envdoc.doctor.facts.host import host
@@ -24,10 +24,11 @@ Facts = Dict[str, Any]  # fields of Snapshot
 Job = Callable[[], Facts]
 
 
-def collect(target: Target, quick: bool = False) -> Snapshot:
+def collect(target: Target, quick: bool = False, deep: bool = False) -> Snapshot:
     """Look at everything and judge nothing.
 
-    With `quick` the driver is waited for 1.5 s instead of 15 s. What a collector could not find out is a
+    With `quick` the driver is waited for 1.5 s instead of 15 s, and only the libraries of the training stack are
+    compared with RECORD; with `deep` the contents of every installed file are. What a collector could not find out is a
     CollectorError in the snapshot; nothing is raised but KeyboardInterrupt.
     """
     environ: Mapping[str, str] = dict(os.environ)
@@ -47,7 +48,7 @@ def collect(target: Target, quick: bool = False) -> Snapshot:
     _run("variables", lambda: {"variables": variables(environ)}, facts, errors)
     _run("pci", lambda: {"pci_devices": gpu.pci_devices()}, facts, errors)
     _run("device nodes", lambda: {"device_nodes": gpu.device_nodes()}, facts, errors)
-    facts.update(_environment_facts(target.path, environ, errors))
+    facts.update(_environment_facts(target.path, environ, errors, quick, deep))
     deadline = time.monotonic() + LIMIT_SECONDS
     for (name, _), thread in zip(beside, threads):
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -92,7 +93,9 @@ def _driver_facts(quick: bool) -> Facts:
     return {"driver": found, "gpus": gpus}
 
 
-def _environment_facts(python: str, environ: Mapping[str, str], errors: List[CollectorError]) -> Facts:
+def _environment_facts(
+    python: str, environ: Mapping[str, str], errors: List[CollectorError], quick: bool, deep: bool
+) -> Facts:
     """What depends on the search path of the target."""
     facts: Facts = {}
     _run("interpreter", lambda: {"interpreter": interpreter.describe(python)}, facts, errors)
@@ -100,6 +103,7 @@ def _environment_facts(python: str, environ: Mapping[str, str], errors: List[Col
     path = told.sys_path
     _run("packages", lambda: {"packages": packages.scan(path)}, facts, errors)
     installed: Tuple[Package, ...] = facts.get("packages", ())
+    _run("records", lambda: {"integrity": records.integrity(path, quick, deep)}, facts, errors)
     _run("torch", lambda: {"torch": binaries.torch_build(path)}, facts, errors)
     _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
     _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)

@@ -54,6 +54,64 @@ class Package:
 
 
 @dataclass(frozen=True)
+class FileFault:
+    """An installed file that is not as its distribution's RECORD says."""
+
+    path: str  # relative to the folder of the distribution
+    problem: str  # "missing", "size" or "contents"
+    recorded_bytes: int = 0
+    found_bytes: int = 0
+    breaks: bool = False  # code that is gone, empty, or a library that is cut short; else it was changed
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One *.dist-info as its RECORD and WHEEL tell it. `name` and `version` are those of the folder's name."""
+
+    name: str
+    version: str = ""
+    location: str = ""
+    has_record: bool = True
+    wheel_tags: Tuple[str, ...] = ()  # empty for a wheel without compiled code, and where there is no WHEEL
+    files_checked: int = 0
+    fault_count: int = 0
+    faults: Tuple[FileFault, ...] = ()  # the worst of them
+    lost_entries: Tuple[str, ...] = ()  # "peft/__init__.py", missing in a folder that is still there
+
+
+@dataclass(frozen=True)
+class SharedFiles:
+    """Code files of one import name that two distributions in one folder both recorded."""
+
+    import_name: str
+    first: Tuple[str, str] = ("", "")  # name and version
+    second: Tuple[str, str] = ("", "")
+    count: int = 0
+    examples: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PthProblem:
+    """A line of a .pth file that leads nowhere."""
+
+    file: str
+    package: str = ""  # the editable install that it belongs to, where its name tells
+    target: str = ""  # the folder, or the line with the import
+    problem: str = "folder"  # "folder": it is not there; "module": what the line imports is not there
+
+
+@dataclass(frozen=True)
+class Integrity:
+    """Installed files against the RECORDs of their distributions."""
+
+    depth: str = "sizes"  # "libraries" (those of the training stack), "sizes" or "contents" (of every file)
+    distributions: Tuple[Distribution, ...] = ()
+    shared: Tuple[SharedFiles, ...] = ()
+    leftovers: Tuple[str, ...] = ()  # folders of well-known import names without owner and __init__.py
+    pth_problems: Tuple[PthProblem, ...] = ()
+
+
+@dataclass(frozen=True)
 class TorchBuild:
     """torch read from its files: version.py is the only place that tells +cpu from +cu130."""
 
@@ -272,6 +330,7 @@ class Snapshot:
     target_reason: str = ""
     interpreter: Interpreter = field(default_factory=Interpreter)
     packages: Tuple[Package, ...] = ()
+    integrity: Optional[Integrity] = None  # None: not looked at
     torch: Optional[TorchBuild] = None
     bitsandbytes: Optional[BitsandbytesBuild] = None
     transformers: Optional[TransformersBuild] = None

@@ -110,7 +110,7 @@ def unreadable_metadata(machine: Snapshot) -> List[Problem]:
     training = _training(machine)
     problems = []
     for package in machine.packages:
-        if not package.problem:
+        if not package.problem or package.editable:  # an editable source that is gone: PKG014
             continue
         remains = package.name.startswith("~")
         severity = Severity.ERROR if package.name in training else Severity.WARNING

@@ -3,6 +3,7 @@
 import re
 
 import cases_host
+import cases_integrity
 import cases_libraries
 import cases_network
 import cases_surroundings
@@ -15,12 +16,14 @@ from envdoc.doctor.rules.registry import all_rules
 RULES = {rule.code: rule for rule in all_rules()}
 FAILING = {
     **cases_host.FAILING,
+    **cases_integrity.FAILING,
     **cases_libraries.FAILING,
     **cases_network.FAILING,
     **cases_surroundings.FAILING,
 }
 PASSING = {
     **cases_host.PASSING,
+    **cases_integrity.PASSING,
     **cases_libraries.PASSING,
     **cases_network.PASSING,
     **cases_surroundings.PASSING,
@@ -133,6 +136,14 @@ def test_remedies_fit(code, snapshot):
         ("NET002", 1, Severity.INFO),
         ("NET006", 0, Severity.INFO),
         ("NET006", 1, Severity.WARNING),
+        ("PKG011", 0, Severity.ERROR),
+        ("PKG011", 1, Severity.WARNING),
+        ("PKG011", 2, Severity.WARNING),
+        ("PKG011", 3, Severity.INFO),
+        ("PKG014", 0, Severity.ERROR),
+        ("PKG014", 1, Severity.WARNING),
+        ("PKG015", 0, Severity.WARNING),
+        ("PKG015", 2, Severity.INFO),
         ("SYS001", 2, Severity.INFO),
         ("SYS001", 3, Severity.WARNING),
         ("SYS040", 0, Severity.INFO),
