@@ -5,6 +5,7 @@ mapping from code to the keys of a message (rules/messages/__init__.py). Its cod
 that they never meet ours. One that is broken is left out, told, and ends nothing. docs/plugins.md has an example.
 """
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -56,12 +57,13 @@ def plugins() -> Plugins:
 def _distributions() -> Iterator[Any]:
     """The installed distributions with such an entry point; asking for all of them costs 8 ms of every start."""
     seen = set()
-    for folder in map(Path, sys.path):
+    for folder in sys.path:
         try:
-            infos = sorted(p for p in folder.iterdir() if p.suffix in (".dist-info", ".egg-info"))
-        except OSError:
+            with os.scandir(folder) as entries:
+                infos = sorted(e.path for e in entries if e.name.endswith((".dist-info", ".egg-info")))
+        except OSError:  # a zip file, or a folder that is not there
             continue
-        for info in infos:
+        for info in map(Path, infos):
             try:
                 declared = GROUP.encode() in (info / "entry_points.txt").read_bytes()
             except OSError:
