@@ -32,12 +32,14 @@ def shadows(
     standard = {entry for entry in path if _is_standard_library(entry)}
     listings = {entry: _modules(entry) for entry in path}
     found: List[Shadow] = []
+    is_searched = not environ.get("PYTHONSAFEPATH")
     for origin, folder in _intruders(told, environ):
-        if folder in path:
-            rest = path[path.index(folder) + 1 :]
-            found += _over(folder, origin, rest, listings, standard)
-    if not environ.get("PYTHONSAFEPATH"):
-        found += _over(work, "working folder", path, listings, standard)
+        if folder in path and not (
+            is_searched and folder == work
+        ):  # PYTHONPATH=. adds nothing to a script's folder
+            found += _over(folder, origin, path[path.index(folder) + 1 :], listings, standard)
+    if is_searched:
+        found += _over(work, "working folder", [entry for entry in path if entry != work], listings, standard)
     own = _checkouts(packages, work)
     return tuple(shadow for shadow in found if shadow.origin != "working folder" or shadow.module not in own)
 

@@ -131,8 +131,11 @@ def unreadable_metadata(machine: Snapshot) -> List[Problem]:
 def module_and_metadata_differ(machine: Snapshot) -> List[Problem]:
     """The code says another version than its metadata: half an upgrade, or a copy that lies before it."""
     require_packages(machine)
+    outside = {s.module for s in machine.surroundings.shadows if s.origin != "working folder"}  # CFG041
     problems = []
     for package in machine.packages:
+        if package.name.replace("-", "_") in outside:
+            continue
         code, metadata = parsed(public(package.module_version or "?")), parsed(public(package.version))
         if package.editable or code is None or metadata is None or code == metadata:
             continue

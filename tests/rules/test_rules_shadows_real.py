@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 ENVDOC = Path(sys.executable).parent / "envdoc"
-CODES = [f"CFG{number:03}" for number in range(40, 51)] + [f"SYS{number:03}" for number in range(20, 25)]
+CODES = ["PKG004", "PKG006", *(f"CFG{number:03}" for number in range(40, 51))] + [
+    f"SYS{number:03}" for number in range(20, 25)
+]
 CLEARED = (
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
@@ -91,6 +93,12 @@ def test_safe_path_keeps_the_working_folder_out(check, work):
     assert {} == check(work, PYTHONSAFEPATH="1")
 
 
+def test_working_folder_on_pythonpath_is_the_working_folder(check, work):
+    """With PYTHONPATH=. the file is still the one to rename: a script's own folder comes first anyway."""
+    (work / "datasets.py").write_text("")
+    assert ["CFG040"] == list(check(work, PYTHONPATH="."))
+
+
 def test_editable_checkout_is_no_shadow(check, interpreter, tmp_path):
     """In a checkout of the very library that is installed from it, nothing is hidden."""
     environment, checkout = tmp_path / "env", tmp_path / "transformers-main"
@@ -110,7 +118,7 @@ def test_editable_checkout_is_no_shadow(check, interpreter, tmp_path):
 
 
 def test_pythonpath_with_another_transformers(check, work, tmp_path):
-    """A copy without metadata is found, with its version and the one that it hides."""
+    """A copy without metadata is found, with its version and the one that it hides; no reinstall is advised."""
     package = tmp_path / "old" / "transformers"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text('__version__ = "4.30.0"')
