@@ -5,9 +5,6 @@ later has no size there or lies outside the folder (`../../../bin/...`, whose fi
 is passed over, like .pyc files. All 25,700 files of an environment with torch are compared in 0.1 s by size.
 """
 
-import base64
-import csv
-import hashlib
 import os
 import re
 import stat
@@ -23,18 +20,26 @@ _FAULTS_KEPT = 12  # of each distribution, those that hurt first
 _RECORD_LIMIT_BYTES = 1 << 26  # that of torch 2.13 with its headers is 1.4 MB
 # `--quick` looks at the compiled files and the entry points of these alone: 10 ms instead of 120. torch's own
 # libraries are read by binaries.py in any case.
-_QUICK = re.compile(
-    r"(triton|pytorch_triton|transformers|tokenizers|safetensors|peft|accelerate|bitsandbytes|datasets|numpy"
-    r"|pyarrow|huggingface_hub|hf_xet|sentencepiece|nvidia_\w+|cuda_\w+)-",
-    re.IGNORECASE,
+_QUICK = (
+    *(
+        "triton",
+        "pytorch_triton",
+        "transformers",
+        "tokenizers",
+        "safetensors",
+        "peft",
+        "accelerate",
+        "bitsandbytes",
+    ),
+    *("datasets", "numpy", "pyarrow", "huggingface_hub", "hf_xet", "sentencepiece"),
 )
+_QUICK_FAMILIES = ("nvidia_", "cuda_")
 _QUICK_FILE = re.compile(r"\.so$|\.so\.|^[^/]+/__init__\.py$")
 _LIBRARY = re.compile(r"\.so(\.[0-9]+)*$")
 # Images are made smaller by deleting these, and nothing misses them.
-_NEEDLESS = re.compile(
+_NEEDLESS = (
     r"(^|/)(tests?|testing|docs?|examples|benchmarks|include|share|__pycache__|[^/]+\.dist-info)/|\.(pyc|pyi|pxd|pyx|md|rst|a|cmake)$"
-    r"|(^|/)(licen[cs]e|notice|copying|readme)[^/]*$",
-    re.IGNORECASE,
+    r"|(^|/)(licen[cs]e|notice|copying|readme)[^/]*$"
 )
 # The system's own packages are rebuilt, stripped and patched after their RECORD was written (12 files of seven
 # packages of Debian 12), and its package manager is who verifies them.
@@ -93,7 +98,7 @@ def integrity(sys_path: Sequence[str], quick: bool = False, deep: bool = False) 
         if not infos:
             continue
         lines = {
-            info: _read_record(folder / info / "RECORD") for info in infos if not quick or _QUICK.match(info)
+            info: _read_record(folder / info / "RECORD") for info in infos if not quick or _is_quick(info)
         }
         for info, recorded in lines.items():
             found.append(_compare(folder, info, recorded, infos, quick, deep))
@@ -103,6 +108,11 @@ def integrity(sys_path: Sequence[str], quick: bool = False, deep: bool = False) 
         pth += pth_problems(folder, [name for name in names if name.endswith(".pth")], sys_path)
     depth = "contents" if deep else "libraries" if quick else "sizes"
     return Integrity(depth, tuple(found), tuple(shared), tuple(leftovers), tuple(pth))
+
+
+def _is_quick(info: str) -> bool:
+    name = info.partition("-")[0].lower()
+    return name in _QUICK or name.startswith(_QUICK_FAMILIES)
 
 
 def _names(folder: Path) -> List[str]:
@@ -123,7 +133,11 @@ def _read_record(path: Path) -> Optional[str]:
 def _lines(record: str, quick: bool = False) -> Iterator[_Line]:
     """The lines with a size whose path stays in the folder."""
     for line in record.splitlines():
+        if quick and ".so" not in line and "/__init__.py" not in line:
+            continue
         if line.startswith('"'):  # a comma in the name
+            import csv  # rare
+
             row = next(csv.reader([line]))
             path, digest, size = row if len(row) == 3 else ("", "", "")
         else:
@@ -149,7 +163,7 @@ def _compare(
     for line in _lines(record, quick):
         checked += 1
         fault = _fault(base, line, deep)
-        if fault is not None and not _NEEDLESS.search(line.path):
+        if fault is not None and not re.search(_NEEDLESS, line.path, re.IGNORECASE):
             faults.append(fault)
     if faults:
         others = [_read_record(folder / other / "RECORD") or "" for other in infos if other != info]
@@ -197,6 +211,9 @@ def _same_content(path: str, recorded: str) -> bool:
     algorithm, _, value = recorded.partition("=")
     if algorithm not in ("sha256", "sha384", "sha512"):
         return True
+    import base64
+    import hashlib  # loads OpenSSL, which `--quick` has no use for
+
     digest = hashlib.new(algorithm)
     try:
         with Path(path).open("rb", buffering=0) as file:

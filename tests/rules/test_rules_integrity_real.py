@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from envdoc.doctor.facts.binaries import torch_build
 from envdoc.doctor.facts.interpreter import describe
 from envdoc.doctor.facts.packages import scan
 from envdoc.doctor.facts.records import integrity
 from envdoc.doctor.facts.snapshot import Snapshot, from_json
 from envdoc.doctor.rules.registry import all_rules, judge, selected
 
-CODES = tuple(f"PKG{number:03d}" for number in range(11, 17))
+CODES = (*(f"PKG{number:03d}" for number in range(11, 17)), "TOR002")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,12 @@ def clone(home_of_patient, tmp_path_factory):
 def found(site, interpreter, quick=False, deep=False):
     """What the rules about installed files say: code, severity, first affected, title."""
     path = [str(site) if entry in interpreter.site_packages else entry for entry in interpreter.sys_path]
-    snapshot = Snapshot(interpreter=interpreter, packages=scan(path), integrity=integrity(path, quick, deep))
+    snapshot = Snapshot(
+        interpreter=interpreter,
+        packages=scan(path),
+        torch=torch_build(path),
+        integrity=integrity(path, quick, deep),
+    )
     assert snapshot == from_json(snapshot.to_json())
     checks = judge(snapshot, selected(all_rules(), CODES))
     assert set(CODES) == {check.code for check in checks}
@@ -74,6 +80,17 @@ def test_a_library_that_is_cut_short(clone, home_of_patient, quick):
     ((code, severity, package, title),) = found(clone, home_of_patient[1], quick=quick)
     assert ("PKG011", "error", "safetensors") == (code, severity, package)
     assert re.fullmatch(r"safetensors [\d.]+: one file missing or not as installed", title)
+
+
+def test_torch_that_is_cut_short_is_one_finding(clone, home_of_patient):
+    """libtorch_cpu.so is told by the rule about torch alone; a library that this rule does not read, by RECORD."""
+    libraries = clone / "torch" / "lib"
+    whole = (libraries / "libshm.so").read_bytes()
+    replace(libraries / "libshm.so", whole[:1000])
+    assert [("PKG011", "error", "torch")] == [entry[:3] for entry in found(clone, home_of_patient[1])]
+    with (libraries / "libtorch_cpu.so").open("rb") as file:
+        replace(libraries / "libtorch_cpu.so", file.read(1 << 20))
+    assert [("TOR002", "error", "torch")] == [entry[:3] for entry in found(clone, home_of_patient[1])]
 
 
 def test_missing_and_edited_code(clone, home_of_patient):
