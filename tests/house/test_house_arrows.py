@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "probes": {"facts.snapshot", "child"},
     "tables": set(),
     "advisories": {"tables"},
-    "rules": {"advisories", "facts.snapshot", "tables"},
+    "rules": {"advisories", "facts.snapshot", "facts.surroundings", "tables"},
     "why": {"advisories", "rules", "facts.snapshot", "tables"},
     "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
     "report": set(),
