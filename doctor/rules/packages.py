@@ -131,11 +131,9 @@ def unreadable_metadata(machine: Snapshot) -> List[Problem]:
 def module_and_metadata_differ(machine: Snapshot) -> List[Problem]:
     """The code says another version than its metadata: half an upgrade, or a copy that lies before it."""
     require_packages(machine)
-    outside = {s.module for s in machine.surroundings.shadows if s.origin != "working folder"}  # CFG041
+    by_variable = {s.module for s in machine.surroundings.shadows if s.origin == "PYTHONPATH"}
     problems = []
     for package in machine.packages:
-        if package.name.replace("-", "_") in outside:
-            continue
         code, metadata = parsed(public(package.module_version or "?")), parsed(public(package.version))
         if package.editable or code is None or metadata is None or code == metadata:
             continue
@@ -145,6 +143,8 @@ def module_and_metadata_differ(machine: Snapshot) -> List[Problem]:
             "metadata": shorten(package.version, 16),
         }
         command = f"{_pip(machine)} install --force-reinstall --no-deps {package.name}=={package.version}"
+        if package.name.replace("-", "_") in by_variable:  # CFG041 names the copy
+            command = "unset PYTHONPATH"
         problems.append(Problem(values, (package.location,), affects=(package.name,), commands=(command,)))
     return problems
 
