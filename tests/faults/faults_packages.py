@@ -240,24 +240,25 @@ def triton_without_setuptools(box):
     box.clone.uninstall("setuptools")
 
 
-@fault("P39", says=["aarch64"], expects="PKG: the wheel of xxhash is for another machine (linux_aarch64)")
+@fault("P39", "PKG016", says=["aarch64"])
 def wheel_of_another_machine(box):
-    """xxhash's wheel is one for aarch64."""
-    path = box.clone.package(box.clone.distribution("xxhash") + "/WHEEL")
-    path.write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp311-cp311-manylinux_2_17_aarch64\n")
-    box.clone.settle("xxhash")
+    """The wheel of safetensors is one for aarch64."""
+    path = box.clone.package(box.clone.distribution("safetensors") + "/WHEEL")
+    path.write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp310-abi3-manylinux_2_17_aarch64\n")
+    box.clone.settle("safetensors")
 
 
-@fault("P40", says=["cp38"], expects="PKG: the extension of xxhash is one for Python 3.8")
+@fault("P40", "PKG016", says=["cp38", "Python 3.8"])
 def wheel_of_another_python(box):
-    """xxhash was copied from an environment of Python 3.8."""
-    name = box.clone.file("xxhash/*.so")
-    box.clone.package(name).rename(box.clone.site / name.replace("311", "38"))
-    path = box.clone.package(box.clone.distribution("xxhash") + "/WHEEL")
+    """numpy was copied from an environment of Python 3.8."""
+    name = box.clone.file("numpy/_core/_multiarray_umath*.so")
+    old = name.split(".")[0] + ".cpython-38-x86_64-linux-gnu.so"
+    box.clone.package(name).rename(box.clone.site / old)
+    path = box.clone.package(box.clone.distribution("numpy") + "/WHEEL")
     path.write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: cp38-cp38-manylinux_2_17_x86_64\n")
-    record = box.clone.package(box.clone.distribution("xxhash") + "/RECORD")
-    record.write_text(record.read_text().replace(name, name.replace("311", "38")))
-    box.clone.settle("xxhash")
+    record = box.clone.package(box.clone.distribution("numpy") + "/RECORD")
+    record.write_text(record.read_text().replace(name, old))
+    box.clone.settle("numpy")
 
 
 @fault("P41", "PKG014", says=["no_such_hook"])
