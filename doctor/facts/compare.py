@@ -29,6 +29,9 @@ def differences(old: Snapshot, new: Snapshot) -> Tuple[str, ...]:
 def _flat(snapshot: Snapshot) -> Dict[str, str]:
     tree = {key: value for key, value in dataclasses.asdict(snapshot).items() if key not in PASSED_OVER}
     tree["packages"] = {package.name: package.version for package in snapshot.packages}
+    # Only what is damaged, by name: positions and counts of files would tell of every upgrade.
+    damaged = snapshot.integrity.distributions if snapshot.integrity else ()
+    tree["integrity"] = {d.name: f"{d.fault_count} damaged files" for d in damaged if d.fault_count}
     tree["storage"] = {place.pop("purpose"): place for place in tree["storage"]}
     tree["probes"] = {probe.pop("name"): probe for probe in tree["probes"]}
     return dict(_leaves(tree, ""))
