@@ -81,7 +81,7 @@ def allocator_option_too_new(box):
     box.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
 
 
-@fault("S28", says=["expandable_segment"], expects="CFG: PYTORCH_CUDA_ALLOC_CONF has a misspelt option")
+@fault("S28", "CFG051", says=["expandable_segment:", "Unrecognized"])
 def allocator_option_misspelt(box):
     """PYTORCH_CUDA_ALLOC_CONF has an option that no torch knows."""
     box.gpu_machine()
