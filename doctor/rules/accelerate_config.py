@@ -65,7 +65,7 @@ def precision_not_served(machine: Snapshot) -> List[Problem]:
         Problem(
             {
                 **told,
-                "device": shorten(f"{model.name} ({model.sm})", 36),
+                "device": shorten(f"{model.name} ({model.sm})", 32),
                 "consequence": f"the hardware has it from sm_{(least or '').replace('.', '')} on, "
                 "and it is refused or computed slowly by other means",
             },
@@ -78,7 +78,7 @@ def precision_not_served(machine: Snapshot) -> List[Problem]:
 
 def _problem(path: str, asked: str, gpus: int, consequence: str, evidence: str) -> Problem:
     have = {0: "no GPU", 1: "one GPU"}.get(gpus, f"{gpus} GPUs")
-    values = {"asked": shorten(asked, 30), "have": have, "path": path, "consequence": consequence}
+    values = {"asked": shorten(asked, 24), "have": have, "path": path, "consequence": consequence}
     return Problem(values, evidence=(evidence,), affects=("accelerate",))
 
 

@@ -4,9 +4,16 @@ from typing import List
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import require_packages, shorten, version_of
+from envdoc.doctor.rules.machine import (
+    require_gpu,
+    require_packages,
+    require_torch,
+    shorten,
+    torch_name,
+    version_of,
+)
 from envdoc.doctor.rules.registry import Problem, rule
-from envdoc.doctor.tables.variable_names import meant, retired
+from envdoc.doctor.tables.variable_names import meant, meant_option, retired
 from envdoc.doctor.tables.versions import satisfies
 
 _MATTERS = ("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE")  # gigabytes go somewhere else
@@ -19,7 +26,7 @@ def misspelt(machine: Snapshot) -> List[Problem]:
     for name in machine.surroundings.variable_names:
         known = meant(name)
         if known is not None:
-            values = {"name": shorten(name, 32), "known": known, "all": name}
+            values = {"name": shorten(name, 28), "short": shorten(known, 28), "known": known, "all": name}
             problems.append(
                 Problem(
                     values,
@@ -42,7 +49,7 @@ def no_longer_read(machine: Snapshot) -> List[Problem]:
         if satisfies(installed, f">={row.since}"):
             values = {
                 "name": name,
-                "library": shorten(f"{row.library} {installed}", 30),
+                "library": shorten(f"{row.library} {installed}", 21),
                 "consequence": row.consequence,
                 "advice": f"Set {row.instead} instead"
                 if row.instead
@@ -57,6 +64,29 @@ def no_longer_read(machine: Snapshot) -> List[Problem]:
                     commands=(f"unset {name}",),
                 )
             )
+    return problems
+
+
+@rule("CFG051")
+def allocator_option_misspelt(machine: Snapshot) -> List[Problem]:
+    """An option of the allocator that is almost a known one: torch stops at the first tensor on the GPU."""
+    require_gpu(machine)
+    torch = require_torch(machine)
+    problems = []
+    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
+        for part in machine.variables.get(name, "").split(","):
+            option = part.partition(":")[0].strip()
+            known = meant_option(option)
+            if known is not None:
+                values = {
+                    "name": name,
+                    "option": option,
+                    "known": known,
+                    "short": shorten(option, 22),
+                    "meant": shorten(known, 22),
+                    "torch": torch_name(torch),
+                }
+                problems.append(Problem(values, evidence=(f"{name} has {option}",), affects=("torch",)))
     return problems
 
 

@@ -47,8 +47,8 @@ def conda_beside(machine: Snapshot) -> List[Problem]:
         Problem(
             {
                 "name": shorten(name, 14),
-                "conda": shorten(version, 14),
-                "here": shorten(here or "", 14),
+                "conda": shorten(version, 12),
+                "here": shorten(here or "", 12),
                 "prefix": prefix,
             },
             evidence=tuple(

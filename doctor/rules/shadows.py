@@ -46,8 +46,8 @@ def _working_folder_problem(machine: Snapshot, shadow: Shadow) -> Problem:
     new = file.with_name("my_" + file.name)
     return Problem(
         {
-            "file": shorten(f"./{file.name}{folder}", 26),
-            "module": shorten(shadow.module, 20),
+            "file": shorten(f"./{file.name}{folder}", 20),
+            "module": shorten(shadow.module, 16),
             "kind": kind,
             "path": shadow.path,
             "hides": shadow.hides,

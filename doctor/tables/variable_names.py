@@ -44,6 +44,15 @@ def meant(name: str) -> Optional[str]:
     return min(near)[1] if near else None
 
 
+def meant_option(option: str) -> Optional[str]:
+    """The allocator's option that an unknown one is nearly spelt as, or None where it is known or like no other."""
+    known = load("variable_names")["allocator_options"]
+    if option in known:
+        return None
+    near = [(slips, name) for name in known for slips in [distance(option, name)] if slips <= 2]
+    return min(near)[1] if near else None
+
+
 def distance(one: str, other: str) -> int:
     """The fewest letters to change, insert, leave out or swap with the next that make one of the other."""
     before: Tuple[int, ...] = ()

@@ -111,6 +111,10 @@ FAILING = {
         configured(M.without_gpu(), mixed_precision="fp16"),
         configured(M.with_gpu(GTX_1080), mixed_precision="fp8"),
     ],
+    "CFG051": [
+        M.with_variables(PYTORCH_CUDA_ALLOC_CONF="expandable_segment:True"),
+        M.with_variables(PYTORCH_ALLOC_CONF="max_split_size_mb:128,garbage_colection_threshold:0.8"),
+    ],
     "SYS020": [
         M.with_storage("home", path="/nonexistent/home", exists=False),
         M.with_storage("home", path="/nonexistent/home", exists=False, writable=False),
@@ -190,6 +194,13 @@ PASSING = {
         configured(mixed_precision="bf16"),
         configured(M.with_gpu(GTX_1080), mixed_precision="fp16"),
         configured(M.without_gpu(), mixed_precision="bf16"),
+    ],
+    "CFG051": [
+        M,
+        M.with_variables(PYTORCH_CUDA_ALLOC_CONF="expandable_segments:True,max_split_size_mb:128"),
+        M.with_variables(
+            PYTORCH_CUDA_ALLOC_CONF="backend:cudaMallocAsync, roundup_power2_divisions:[256:1,512:2]"
+        ),
     ],
     "SYS020": [M],
     "SYS021": [M],

@@ -136,7 +136,7 @@ def test_conda_environment_beside(check, work, tmp_path):
     (meta / "numpy-1.24.0-py310_0.json").write_text("{}")
     found = check(work, CONDA_PREFIX=str(meta.parent))
     assert ["CFG042"] == list(found)
-    assert found["CFG042"][1].startswith("conda's numpy 1.24.0 is active beside numpy ")
+    assert found["CFG042"][1].startswith("conda's numpy 1.24.0 is active beside the target's ")
 
 
 def test_pip_of_another_python(check, patient, work, tmp_path):
