@@ -75,6 +75,9 @@ _IMPORT_NAMES = (
 )
 
 
+_Sizes = Dict[str, Set[Tuple[str, int]]]  # of a path: which dist-info recorded which size
+
+
 class _Line(NamedTuple):
     path: str
     digest: str  # "sha256=...", as recorded
@@ -100,8 +103,9 @@ def integrity(sys_path: Sequence[str], quick: bool = False, deep: bool = False) 
         lines = {
             info: _read_record(folder / info / "RECORD") for info in infos if not quick or _is_quick(info)
         }
+        sizes: _Sizes = {}  # read when the first file differs
         for info, recorded in lines.items():
-            found.append(_compare(folder, info, recorded, infos, quick, deep))
+            found.append(_compare(folder, info, recorded, infos, sizes, quick, deep))
         if not quick:
             shared += _shared(lines)
         leftovers += _leftovers(folder, set(names), infos)
@@ -150,7 +154,13 @@ def _lines(record: str, quick: bool = False) -> Iterator[_Line]:
 
 
 def _compare(
-    folder: Path, info: str, record: Optional[str], infos: Sequence[str], quick: bool, deep: bool
+    folder: Path,
+    info: str,
+    record: Optional[str],
+    infos: Sequence[str],
+    sizes: _Sizes,
+    quick: bool,
+    deep: bool,
 ) -> Distribution:
     stem = info[: -len(".dist-info")].split("-")
     name, version = normalised(stem[0]), stem[1] if len(stem) > 1 else ""
@@ -165,9 +175,10 @@ def _compare(
         fault = _fault(base, line, deep)
         if fault is not None and not re.search(_NEEDLESS, line.path, re.IGNORECASE):
             faults.append(fault)
-    if faults:
-        others = [_read_record(folder / other / "RECORD") or "" for other in infos if other != info]
-        faults = [fault for fault in faults if not _fits_another(fault, others)]
+    if any(fault.problem != "missing" for fault in faults):
+        if not sizes:
+            _note_sizes(sizes, folder, infos)
+        faults = [fault for fault in faults if not _fits_another(fault, info, sizes)]
     faults.sort(key=lambda fault: (not fault.breaks, fault.path))
     entries = tuple(
         fault.path for fault in faults if fault.problem == "missing" and _is_entry(base, fault.path)
@@ -227,12 +238,17 @@ def _same_content(path: str, recorded: str) -> bool:
     return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() == value.rstrip("=")
 
 
-def _fits_another(fault: FileFault, records: Sequence[str]) -> bool:
-    """Whether another distribution wrote over that file, and it is as that one recorded it."""
-    if fault.problem == "missing":
-        return False
-    line = re.compile(rf"^{re.escape(fault.path)},[^,\n]*,{fault.found_bytes}\s*$", re.MULTILINE)
-    return any(line.search(record) for record in records)
+def _note_sizes(sizes: _Sizes, folder: Path, infos: Sequence[str]) -> None:
+    for info in infos:
+        for line in _lines(_read_record(folder / info / "RECORD") or ""):
+            sizes.setdefault(line.path, set()).add((info, line.size_bytes))
+
+
+def _fits_another(fault: FileFault, info: str, sizes: _Sizes) -> bool:
+    """Whether another distribution wrote over that file, and it has the size that this one recorded."""
+    return fault.problem != "missing" and any(
+        other != info and size == fault.found_bytes for other, size in sizes.get(fault.path, ())
+    )
 
 
 def _wheel_tags(path: Path) -> Tuple[str, ...]:

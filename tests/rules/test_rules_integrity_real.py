@@ -201,3 +201,15 @@ def test_hostile_records(tmp_path):
     assert [("a0", 0), ("a1", 0), ("a2", 1), ("a3", 0)] == [
         (d.name, d.fault_count) for d in told.distributions
     ]
+
+
+def test_a_file_that_two_packages_wrote_is_not_damaged(tmp_path):
+    """Of two packages with one file the later one's content is there: it fits its RECORD, and the other is no fault."""
+    for name, size in (("a", 3), ("b", 4)):
+        folder = tmp_path / f"{name}-1.dist-info"
+        folder.mkdir()
+        (folder / "RECORD").write_text(f"shared/data.py,sha256=x,{size}\n")
+    (tmp_path / "shared").mkdir()
+    for content, expected in ((b"1234", [0, 0]), (b"12345", [1, 1])):
+        (tmp_path / "shared" / "data.py").write_bytes(content)
+        assert expected == [d.fault_count for d in integrity([str(tmp_path)]).distributions]
