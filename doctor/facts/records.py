@@ -36,10 +36,11 @@ _QUICK = (
 _QUICK_FAMILIES = ("nvidia_", "cuda_")
 _QUICK_FILE = re.compile(r"\.so$|\.so\.|^[^/]+/__init__\.py$")
 _LIBRARY = re.compile(r"\.so(\.[0-9]+)*$")
-# Images are made smaller by deleting these, and nothing misses them.
+# Images are made smaller by deleting these, and nothing misses them. Certificates are added to cacert.pem on
+# purpose, where a company's proxy signs.
 _NEEDLESS = (
     r"(^|/)(tests?|testing|docs?|examples|benchmarks|include|share|__pycache__|[^/]+\.dist-info)/|\.(pyc|pyi|pxd|pyx|md|rst|a|cmake)$"
-    r"|(^|/)(licen[cs]e|notice|copying|readme)[^/]*$"
+    r"|(^|/)cacert\.pem$|(^|/)(licen[cs]e|notice|copying|readme)[^/]*$"
 )
 # The system's own packages are rebuilt, stripped and patched after their RECORD was written (12 files of seven
 # packages of Debian 12), and its package manager is who verifies them.

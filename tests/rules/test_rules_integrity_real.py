@@ -213,3 +213,13 @@ def test_a_file_that_two_packages_wrote_is_not_damaged(tmp_path):
     for content, expected in ((b"1234", [0, 0]), (b"12345", [1, 1])):
         (tmp_path / "shared" / "data.py").write_bytes(content)
         assert expected == [d.fault_count for d in integrity([str(tmp_path)]).distributions]
+
+
+def test_a_certificate_that_was_added_is_no_damage(tmp_path):
+    """A company's own certificate in certifi's bundle is there on purpose."""
+    folder = tmp_path / "certifi-1.dist-info"
+    folder.mkdir()
+    (folder / "RECORD").write_text("certifi/cacert.pem,sha256=x,3\n")
+    (tmp_path / "certifi").mkdir()
+    (tmp_path / "certifi" / "cacert.pem").write_bytes(b"old and new")
+    assert [(1, 0)] == [(d.files_checked, d.fault_count) for d in integrity([str(tmp_path)]).distributions]
