@@ -7,9 +7,10 @@ one from an older envdoc, still loads. JSON in and out are exact: `from_json(to_
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
+from typing import Any, Dict, Optional, Tuple
 
 from envdoc.doctor.errors import SnapshotError
+from envdoc.doctor.facts.codec import build
 from envdoc.doctor.facts.surroundings import Surroundings
 
 SCHEMA_VERSION = 1
@@ -387,37 +388,4 @@ def from_json(text: str) -> Snapshot:
             f"The snapshot has schema_version {version}; this envdoc reads up to {SCHEMA_VERSION}.",
             "Read it with the envdoc that wrote it, or a newer one.",
         )
-    return _build(Snapshot, raw, "snapshot")
-
-
-T = TypeVar("T")
-
-
-def _build(cls: Type[T], raw: Any, where: str) -> T:
-    if not isinstance(raw, dict):
-        raise SnapshotError(f"In the snapshot `{where}` must be an object, and is {type(raw).__name__}.")
-    hints = get_type_hints(cls)
-    known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values = {name: _value(hints[name], raw[name], f"{where}.{name}") for name in raw if name in known}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise SnapshotError(f"In the snapshot `{where}` lacks a field: {error}.") from error
-
-
-def _value(hint: Any, raw: Any, where: str) -> Any:
-    origin: Any = getattr(hint, "__origin__", None)
-    arguments: Tuple[Any, ...] = getattr(hint, "__args__", ())
-    if origin is Union:  # Optional[X]
-        return None if raw is None else _value(arguments[0], raw, where)
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, raw, where)  # type: ignore[arg-type]
-    if origin is tuple:
-        if not isinstance(raw, list):
-            raise SnapshotError(f"In the snapshot `{where}` must be a list, and is {type(raw).__name__}.")
-        kinds = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else list(arguments)
-        return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, raw)))
-    expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
-    if hint is not Any and not isinstance(raw, expected):
-        raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
-    return raw
+    return build(Snapshot, raw, "snapshot")
