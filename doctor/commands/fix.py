@@ -16,8 +16,10 @@ from envdoc.doctor.home import home
 from envdoc.doctor.target import choose_target
 
 if TYPE_CHECKING:
+    from envdoc.doctor.facts.snapshot import Snapshot
     from envdoc.doctor.fix.choose import Choice
     from envdoc.doctor.fix.plan import Plan
+    from envdoc.doctor.fix.profiles import Profile
 
 # What a CPU environment on a GPU machine is told already in the plan: no profile serves that GPU.
 ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
@@ -106,11 +108,13 @@ def generations() -> None:
 
 def profiles() -> None:
     """List the lockfiles, and the one fact that keeps each from this machine."""
+    from envdoc.doctor.examine import look
     from envdoc.doctor.fix.present import profiles_text
     from envdoc.doctor.fix.profiles import load_profiles
 
-    choice = _choice(python=None, wanted=None)
-    sys.stdout.write(profiles_text(load_profiles(), choice))
+    every = load_profiles()
+    snapshot = look(choose_target(None, os.environ, home()), quick=True)
+    sys.stdout.write(profiles_text(every, _choice(snapshot, every)))
 
 
 def gc(
@@ -129,11 +133,10 @@ def gc(
 def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> "Plan":
     from envdoc.doctor.examine import look, redacted_check
     from envdoc.doctor.fix.apply import find_installer, free_bytes
-    from envdoc.doctor.fix.choose import choose, require
+    from envdoc.doctor.fix.choose import require
     from envdoc.doctor.fix.generations import Generations
     from envdoc.doctor.fix.plan import make_plan
     from envdoc.doctor.fix.profiles import load_profiles
-    from envdoc.doctor.fix.pythons import available_pythons
     from envdoc.doctor.rules.registry import judge
 
     profiles = load_profiles()
@@ -148,21 +151,18 @@ def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> 
         if code not in known:
             raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
     free = free_bytes(home())
-    choice = choose(snapshot, available_pythons(), profiles, free, wanted)
+    choice = _choice(snapshot, profiles, wanted)
     current = Generations(home()).current()
     installer = find_installer().name
     return make_plan(checks, choice, snapshot, current, installer, free, wanted, only)
 
 
-def _choice(python: Optional[str], wanted: Optional[str]) -> "Choice":
-    from envdoc.doctor.examine import look
+def _choice(snapshot: "Snapshot", profiles: Sequence["Profile"], wanted: Optional[str] = None) -> "Choice":
     from envdoc.doctor.fix.apply import free_bytes
     from envdoc.doctor.fix.choose import choose
-    from envdoc.doctor.fix.profiles import load_profiles
     from envdoc.doctor.fix.pythons import available_pythons
 
-    snapshot = look(choose_target(python, os.environ, home()), quick=True)
-    return choose(snapshot, available_pythons(), load_profiles(), free_bytes(home()), wanted)
+    return choose(snapshot, available_pythons(), profiles, free_bytes(home()), wanted)
 
 
 def _examiner(accepted: Sequence[str]) -> Callable[[str], Sequence[Check]]:
