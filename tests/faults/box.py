@@ -37,6 +37,8 @@ class Clone:
         self.python = folder / "bin" / "python"
         relative = next((original / "lib").glob("python3.*/site-packages")).relative_to(original)
         self.site = self.own(str(relative))
+        for distribution in self.site.glob("*.dist-info"):
+            self.own(str(distribution.relative_to(folder)))  # uv passes over one that is a link
 
     def own(self, name: str) -> Path:
         """The path below the clone as its own: folders hold links to what was in them, a file is a copy."""
