@@ -24,7 +24,7 @@ def no_gpu(machine: Snapshot) -> List[Problem]:
     torch = machine.torch
     if torch is not None and torch.cuda:
         build = f"; {torch_name(torch)} is a CUDA build, which works there too"
-        return [Problem({"build": build}, affects=("training speed",), severity=Severity.WARNING)]
+        return [Problem({"build": build}, affects=("training speed",))]
     return [Problem({"build": ""}, affects=("training speed",))]
 
 
