@@ -29,7 +29,7 @@ def look(
     """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it.
 
     With `online`, and only then, the network is used: how the package index and the model hub deliver.
-    With `deep` the contents of every installed file are compared with RECORD.
+    With `deep` the contents of every installed file are compared with RECORD, and the probes that take longer run.
     """
     snapshot = collect(target, quick=quick, deep=deep)
     if online:
@@ -42,6 +42,10 @@ def look(
     from envdoc.doctor.probes.runner import run_probes  # `--quick` never needs it
 
     probes = run_probes(target.path, on_start=on_probe or (lambda name: None))
+    if deep:
+        from envdoc.doctor.probes.deep import run_deep
+
+        probes += run_deep(target.path, probes, on_start=on_probe or (lambda name: None))
     return dataclasses.replace(snapshot, probes=probes)
 
 

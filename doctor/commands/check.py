@@ -44,7 +44,7 @@ def announce(line: str) -> None:
 def check(
     python: Optional[str] = PYTHON,
     quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
-    deep: bool = typer.Option(False, "--deep", help="Hash every installed file as well; seconds to minutes."),
+    deep: bool = typer.Option(False, "--deep", help="Hash every file and measure the GPUs too; minutes."),
     online: bool = ONLINE,
     facts: Optional[Path] = FACTS,
     format: str = typer.Option(
@@ -91,6 +91,7 @@ def facts(
     python: Optional[str] = PYTHON,
     output: Optional[Path] = typer.Option(None, "-o", "--output", metavar="FILE", help="Write it there."),
     probes: bool = typer.Option(False, "--probes", help="Run the probes too, and keep what they saw."),
+    deep: bool = typer.Option(False, "--deep", help="All that `check --deep` looks at; implies --probes."),
     online: bool = ONLINE,
     no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths; secrets still go."),
 ) -> None:
@@ -99,7 +100,9 @@ def facts(
     from envdoc.doctor.facts.snapshot import from_json
     from envdoc.doctor.redact import redact_value, without_secret_values
 
-    snapshot = look(choose_target(python, os.environ, home()), quick=not probes, online=online)
+    snapshot = look(
+        choose_target(python, os.environ, home()), quick=not (probes or deep), online=online, deep=deep
+    )
     clean = without_secret_values if no_redact else redact_value
     text = from_json(json.dumps(clean(json.loads(snapshot.to_json())))).to_json()
     if output is None:

@@ -9,7 +9,7 @@ Trainer is built and run. On the first visible GPU, or on the CPU.
 import inspect
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List
 
 from _probe import FOLDER, at, finish, finite, require, versions
 
@@ -48,10 +48,46 @@ def arguments() -> Any:
     return TrainingArguments(**options)
 
 
+def frozen(model: Any) -> Dict[str, Any]:
+    """A copy of every tensor that training may not touch, by name."""
+    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if "lora_" not in name}
+
+
+def watch_gradients(model: Any) -> Dict[str, float]:
+    """Name -> the largest gradient that reaches that LoRA B matrix, kept up to date by hooks."""
+    largest: Dict[str, float] = {}
+
+    def hook(name: str) -> Any:
+        def keep(gradient: Any) -> None:
+            largest[name] = max(largest[name], float(gradient.detach().abs().max()))
+
+        return keep
+
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            largest[name] = 0.0
+            parameter.register_hook(hook(name))
+    return largest
+
+
+def saved_tensors(folder: Path) -> int:
+    """How many tensors the adapter file holds, whichever kind it is of."""
+    files = sorted(folder.glob("adapter_model*"), key=lambda path: path.suffix != ".safetensors")
+    if not files:
+        return 0
+    if files[0].suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(str(files[0]), "pt") as file:
+            return len(file.keys())
+    return len(torch.load(str(files[0]), map_location="cpu", weights_only=True))
+
+
 at("building the model")
 base = _tiny.logits(_tiny.llama())
 model = _tiny.lora(_tiny.llama(), ["q_proj", "v_proj"])
 example = _tiny.tokens()[0]
+before, gradients = frozen(model), watch_gradients(model)
 
 at("building the Trainer")
 dataset = [{"input_ids": example, "labels": example} for _ in range(4)]
@@ -59,6 +95,8 @@ trainer = Trainer(model=model, args=arguments(), train_dataset=dataset)
 at("training")
 trainer.train()
 losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+after = frozen(model)
+changed: List[str] = [name for name in before if not torch.equal(before[name], after[name])]
 
 at("saving")
 trained = _tiny.logits(model).cpu()
@@ -73,6 +111,10 @@ finish(
         "versions": versions("torch", "transformers", "peft", "accelerate"),
         "device": "cuda" if HAS_GPU else "cpu",
         "losses": [finite(loss) for loss in losses],
+        "frozen_changed": changed[:3],
+        "targets": len(gradients),
+        "without_gradient": [name for name, size in gradients.items() if not size > 0],
+        "saved_tensors": saved_tensors(adapter),
         "steps": trainer.state.global_step,
         "trained_is_base": torch.allclose(trained, base, atol=1e-4),
         # on a GPU the two models run on different devices

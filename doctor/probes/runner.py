@@ -17,6 +17,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Uni
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.snapshot import ProbeResult
+from envdoc.doctor.probes.deep import DEEP_GPU_PROBES
 
 # Seconds a probe may take. They took 2 to 10 s each on two cores and 8 to 23 s on a fresh H200 machine (2026-11-24);
 # the rest is for a first import from a slow disk. library_imports has a limit of its own for each module.
@@ -30,7 +31,7 @@ TIMEOUT_SECONDS: Mapping[str, float] = {
     "lora_two_steps": 300,
 }
 DEFAULT_PROBES: Tuple[str, ...] = tuple(TIMEOUT_SECONDS)
-GPU_PROBES = ("torch_runs", "bitsandbytes_runs", "lora_two_steps")
+GPU_PROBES = ("torch_runs", "bitsandbytes_runs", "lora_two_steps", *DEEP_GPU_PROBES)
 FIRST = (
     "torch_runs",
     "library_imports",

@@ -4,6 +4,7 @@ They judge what a probe saw. A probe that ended badly is a finding too, once: by
 where a library that it needs cannot be imported, by TRF050 on that library.
 """
 
+import math
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from envdoc.doctor.facts.snapshot import ProbeResult, Snapshot
@@ -12,8 +13,18 @@ from envdoc.doctor.rules.probe_reading import ENDED_BADLY, NEEDS, bad_end, cases
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 
 # Largest relative error of a product of 128 x 128 that is no fault. Seen on CPUs with torch 2.0.1 and 2.13.0 and on
-# an H200 with 2.11.0, 2026-11-24: 3.8e-7, 2.8e-3 and 3.5e-4. float32 has room for TF32, which rounds to 2**-11.
-PRODUCT_LIMITS = {"float32": 5e-3, "bfloat16": 2e-2, "float16": 1e-2}
+# an H200 with 2.11.0, 2026-11-24: 3.8e-7, 2.8e-3 and 3.5e-4. float32 has room for TF32, which rounds to 2**-11. The
+# others go by their formats: float64 rounds to 2**-53, sums of int8 are exact (float64 holds them), the result of
+# float8 is bfloat16, and Hopper's sums of it keep about 13 bits.
+PRODUCT_LIMITS = {
+    "float64": 1e-10,
+    "float32": 5e-3,
+    "tf32": 5e-3,
+    "bfloat16": 2e-2,
+    "float16": 1e-2,
+    "float8_e4m3fn": 3e-2,
+    "int8": 0.0,
+}
 
 # The same for bitsandbytes' layers of 256 x 256. Seen with 0.50.2 on 2026-11-24: 0.004 and 0.092 on a CPU, 0.008 and
 # 0.095 on an H200.
@@ -67,7 +78,7 @@ def product_wrong(machine: Snapshot) -> List[Problem]:
             (where,),
         )
         for where, dtype, seen in _products(machine)
-        if "relative_error" in seen and _exceeds(seen["relative_error"], PRODUCT_LIMITS[dtype])
+        if "relative_error" in seen and _exceeds(seen["relative_error"], PRODUCT_LIMITS.get(dtype, math.inf))
     ]
 
 
@@ -159,6 +170,12 @@ def training_wrong(machine: Snapshot) -> List[Problem]:
         wrong.append("the trained model answers as its base does")
     elif not data["reload_is_trained"]:
         wrong.append("the adapter that was loaded again does not answer as the trained one did")
+    if data.get("without_gradient"):
+        wrong.append(f"no gradient reaches {data['without_gradient'][0]}")
+    if data.get("frozen_changed"):
+        wrong.append(f"training changed the frozen {data['frozen_changed'][0]}")
+    if "saved_tensors" in data and data["saved_tensors"] != 2 * data["targets"]:
+        wrong.append(f"the adapter file holds {data['saved_tensors']} tensors of {2 * data['targets']}")
     names = {"transformers": version(result, "transformers"), "peft": version(result, "peft")}
     return [Problem(dict(names, wrong="; ".join(wrong)), tuple(wrong), ("training",))] if wrong else []
 
