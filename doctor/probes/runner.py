@@ -59,7 +59,7 @@ def run_probes(
     """
     scripts = {name: (folder or Path(__file__).parent) / (name + ".py") for name in names}
     for name, script in scripts.items():
-        if name.startswith("_") or name == "runner" or not script.is_file():
+        if name.startswith("_") or name in ("runner", "deep") or not script.is_file():
             raise EnvdocError(
                 f"There is no probe `{name}`.", "The probes: " + ", ".join(DEFAULT_PROBES) + "."
             )

@@ -203,7 +203,7 @@ def four_bit_training_fails(machine: Snapshot) -> List[Problem]:
         if not seen["quantised_layers"]:
             wrong.append("no layer of the base was quantised")
         if None in seen["losses"]:
-            wrong.append(f"the losses were {seen['losses']}")
+            wrong.append("a loss is not finite")
         if seen["without_gradient"]:
             wrong.append(f"{seen['without_gradient']} trainable tensors get no gradient")
         if not seen["moved"]:

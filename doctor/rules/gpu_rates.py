@@ -182,8 +182,8 @@ def narrow_link(machine: Snapshot) -> Union[List[Problem], Passed]:
             {
                 "gpu": shorten(gpu["name"], 24),
                 "index": gpu["index"],
-                "now": f"generation {now[0]} x{now[1]}",
-                "best": f"generation {best[0]} x{best[1]}",
+                "now": f"{now[0]}.0 x{now[1]}",
+                "best": f"{best[0]}.0 x{best[1]}",
                 "rate": f"{measured / 1e9:.1f} GB/s",
             },
             (f"GPU {gpu['index']}: {measured / 1e9:.1f} GB/s from the host",),

@@ -40,7 +40,8 @@ def half_precision_fails(machine: Snapshot) -> List[Problem]:
                 names = {
                     "torch": version(result, "torch"),
                     "dtype": dtype,
-                    "gpu": f"GPU {gpu['index']} ({shorten(gpu['name'], 20)})",
+                    "index": gpu["index"],
+                    "gpu": f"GPU {gpu['index']} ({gpu['name']})",
                     "error": error,
                 }
                 found.append(Problem(names, (error,), (f"training in {dtype}",)))
@@ -69,7 +70,7 @@ def layer_kind_fails(machine: Snapshot) -> List[Problem]:
         "bitsandbytes": version(result, "bitsandbytes"),
         "kind": next(iter(failed)),
         "kinds": ", ".join(failed),
-        "gpu": shorten(result.data["gpu"], 20),
+        "gpu": result.data["gpu"],
         "error": shorten(next(iter(failed.values())), 160),
     }
     return [Problem(names, tuple(f"{kind}: {error}" for kind, error in failed.items()), ("QLoRA",))]
@@ -134,5 +135,5 @@ def paged_optimizer(machine: Snapshot) -> List[Problem]:
         wrong = f"the cosine between its path and AdamW's over five steps is {told}"
     else:
         return []
-    names = {"bitsandbytes": version(result, "bitsandbytes"), "gpu": shorten(result.data["gpu"], 24)}
+    names = {"bitsandbytes": version(result, "bitsandbytes"), "gpu": result.data["gpu"]}
     return [Problem({**names, "wrong": wrong}, (wrong,), ("QLoRA",))]

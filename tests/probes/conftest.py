@@ -16,7 +16,7 @@ from envdoc.doctor.probes.runner import run_probes
 from envdoc.doctor.rules.registry import all_rules, judge
 
 REQUIREMENTS = Path(__file__).parent.parent / "overlays"
-FAMILIES = ("named_issues", "probe_results")
+FAMILIES = ("named_issues", "probe_results", "probe_layers", "deep_results", "gpu_rates", "gpu_identity")
 
 
 def install(python: Path, name: str) -> Path:

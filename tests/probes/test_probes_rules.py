@@ -85,10 +85,21 @@ def test_wrong_product_on_a_gpu(with_gpu, findings):
         assert "host" == found["TOR051"].kind.value
 
 
+def test_every_precision_is_judged(with_gpu, findings):
+    """A wrong product in any precision is found by its own limit; one that is not there is none."""
+    good = {"tf32": 4e-4, "float64": 1e-15, "int8": 0.0, "float8_e4m3fn": 3e-3, "of_a_newer_envdoc": 1.0}
+    seen = {name: {"relative_error": error} for name, error in good.items()}
+    seen["float8_e4m3fn"] = {"skipped": "float8 needs compute capability 8.9"}
+    assert {} == findings(with_products(with_gpu["torch_runs"], **seen))
+    for name, error in (("tf32", 0.1), ("float64", 1e-7), ("int8", 1e-5), ("float8_e4m3fn", None)):
+        wrong = with_products(with_gpu["torch_runs"], **{**seen, name: {"relative_error": error}})
+        assert ["TOR051"] == list(findings(wrong))
+
+
 def test_gpu_without_kernels(with_gpu, findings):
-    """A GPU that cannot multiply in float32 is an error; a missing half type is none."""
+    """A GPU that cannot multiply in float32 is one error; where only a half type fails, that is told."""
     line = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
-    assert {} == findings(with_products(with_gpu["torch_runs"], bfloat16={"error": line}))
+    assert ["TOR055"] == list(findings(with_products(with_gpu["torch_runs"], bfloat16={"error": line})))
     found = findings(with_products(with_gpu["torch_runs"], float32={"error": line}, bfloat16={"error": line}))
     assert ["TOR052"] == list(found)
     assert (line,) == found["TOR052"].evidence
@@ -146,6 +157,9 @@ def test_training_that_fails(healthy, findings):
         ({"losses": []}, "the losses were []"),
         ({"trained_is_base": True}, "answers as its base does"),
         ({"reload_is_trained": False}, "that was loaded again"),
+        ({"without_gradient": ["q_proj.lora_B"]}, "no gradient reaches q_proj.lora_B"),
+        ({"frozen_changed": ["lm_head.weight"]}, "training changed the frozen lm_head.weight"),
+        ({"targets": 4, "saved_tensors": 4}, "holds 4 tensors of 8"),
     ],
 )
 def test_training_without_effect(healthy, findings, values, words):

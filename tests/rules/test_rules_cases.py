@@ -2,6 +2,7 @@
 
 import re
 
+import cases_deep
 import cases_host
 import cases_integrity
 import cases_libraries
@@ -15,6 +16,7 @@ from envdoc.doctor.rules.registry import all_rules
 
 RULES = {rule.code: rule for rule in all_rules()}
 FAILING = {
+    **cases_deep.FAILING,
     **cases_host.FAILING,
     **cases_integrity.FAILING,
     **cases_libraries.FAILING,
@@ -22,6 +24,7 @@ FAILING = {
     **cases_surroundings.FAILING,
 }
 PASSING = {
+    **cases_deep.PASSING,
     **cases_host.PASSING,
     **cases_integrity.PASSING,
     **cases_libraries.PASSING,
