@@ -40,7 +40,8 @@ NUMBERS = {
     "pcie_width_max": ("nvmlDeviceGetMaxPcieLinkWidth", ()),
 }
 WIDE_NUMBERS = {
-    "reasons": ("nvmlDeviceGetCurrentClocksThrottleReasons", ()),
+    "reasons": ("nvmlDeviceGetCurrentClocksEventReasons", ()),
+    "old_reasons": ("nvmlDeviceGetCurrentClocksThrottleReasons", ()),  # its name before driver 535
     "ecc_corrected": ("nvmlDeviceGetTotalEccErrors", (CORRECTED, VOLATILE)),
     "ecc_uncorrected": ("nvmlDeviceGetTotalEccErrors", (UNCORRECTED, VOLATILE)),
 }
@@ -99,8 +100,9 @@ def look(nvml: Optional[ctypes.CDLL], where: Optional[str]) -> Dict[str, Any]:
             value = kind()
             if _call(nvml, function, handle, *arguments, ctypes.byref(value)):
                 seen[key] = int(value.value)
-    if "reasons" in seen:
-        bits = seen.pop("reasons")
+    old, bits = seen.pop("old_reasons", None), seen.pop("reasons", None)
+    bits = old if bits is None else bits
+    if bits is not None:
         seen["slowed_by"] = [words for bit, words in REASONS.items() if bits & bit]
     used, memory = _Utilization(), _Memory()
     if _call(nvml, "nvmlDeviceGetUtilizationRates", handle, ctypes.byref(used)):
