@@ -70,7 +70,11 @@ def compared(layer: torch.nn.Module, dtype: torch.dtype) -> Dict[str, Any]:
     with torch.no_grad():
         layer.weight.data = dense.weight.detach().clone()
     layer = layer.to(DEVICE)  # moving it is what quantises
-    own = own_weights(layer)
+    own, own_error = None, ""
+    try:
+        own = own_weights(layer)
+    except Exception as error:  # not quantised: the layer's own error, further down, says more
+        own_error = one_line(error)
     values = torch.randn(8, WIDTH).to(dtype)
     towards = torch.randn(8, WIDTH).to(dtype)  # the gradient that comes from above
     x = values.to(DEVICE).requires_grad_()
@@ -86,9 +90,11 @@ def compared(layer: torch.nn.Module, dtype: torch.dtype) -> Dict[str, Any]:
         "dtype": str(dtype).replace("torch.", ""),
         "output_error": relative_error(output, exact @ weight.t()),
         "gradient_error": relative_error(x.grad, back @ weight),
-        "output_to_own": to_own(layer, output, values, own),
-        "gradient_to_own": relative_error(x.grad, back @ own),
     }
+    if own is None:
+        return {**seen, "own_error": own_error}
+    seen["output_to_own"] = to_own(layer, output, values, own)
+    seen["gradient_to_own"] = relative_error(x.grad, back @ own)
     at(f"running {type(layer).__name__} for one row on {DEVICE}")
     with torch.no_grad():
         row = layer.eval()(values[:1].to(DEVICE))

@@ -8,7 +8,7 @@ from envdoc.doctor.facts.snapshot import ProbeResult
 DEEP_TIMEOUT_SECONDS: Mapping[str, float] = {
     "gpu_rates": 240,
     "gpu_memory": 360,
-    "nccl_all_reduce": 420,
+    "nccl_all_reduce": 480,
     "loader_workers": 180,
     "lora_variants": 300,
 }
