@@ -12,9 +12,10 @@ from envdoc.doctor.facts.collect import collect
 from envdoc.doctor.facts.snapshot import Snapshot, from_json
 from envdoc.doctor.finding import Check, Fix, Target
 from envdoc.doctor.redact import redact, redact_command, without_secrets
-from envdoc.doctor.report.model import Report
+from envdoc.doctor.report.model import Report, Row
 from envdoc.doctor.rules.plugins import plugins
 from envdoc.doctor.rules.registry import all_rules, judge, selected
+from envdoc.doctor.rules.rented import ROWS
 from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
 
@@ -25,18 +26,27 @@ def look(
     on_probe: Optional[Callable[[str], None]] = None,
     online: bool = False,
     deep: bool = False,
+    model: Optional[str] = None,
 ) -> Snapshot:
     """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it.
 
     With `online`, and only then, the network is used: how the package index and the model hub deliver.
-    With `deep` the contents of every installed file are compared with RECORD, and the probes that take longer run.
+    With `deep` the contents of every installed file are compared with RECORD, and the probes that take longer run; with
+    either of them a file is written to the working folder, to time its disk. `model` is a folder, a run file or a name on
+    the hub; EnvdocError where it is none of them.
     """
-    snapshot = collect(target, quick=quick, deep=deep)
-    if online:
-        from envdoc.doctor.facts.network import network  # start-up time counts where it is not wanted
+    wanted = None
+    if model is not None:
+        from envdoc.doctor.facts.model_files import (
+            wanted_model,
+        )  # start-up time counts where it is not wanted
 
-        measured = network(target.path, snapshot.packages, os.environ)
-        snapshot = dataclasses.replace(snapshot, network=measured)
+        wanted = wanted_model(model, os.environ)
+    snapshot = dataclasses.replace(collect(target, quick=quick, deep=deep), model=wanted)
+    if online or deep:
+        from envdoc.doctor.facts.rented import measured
+
+        snapshot = measured(snapshot, target.path, os.environ, online)
     if quick or snapshot.interpreter.error:
         return snapshot
     from envdoc.doctor.probes.runner import run_probes  # `--quick` never needs it
@@ -86,6 +96,7 @@ def examine(
         seconds=time.perf_counter() - started,
         verbose=verbose,
         timings=timings,
+        rented=tuple(Row(*row) for row in ROWS) if snapshot.network is not None else (),
     )
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
 ONLINE = typer.Option(False, "--online", help="Measure the package index, the model hub and git as well.")
+MODEL = typer.Option(
+    None, "--model", metavar="NAME|DIR", help="The model to be trained: has this machine room for it?"
+)
 FACTS = typer.Option(None, "--facts", metavar="FILE", help="Judge a snapshot instead of this machine.")
 
 
@@ -46,6 +49,7 @@ def check(
     quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
     deep: bool = typer.Option(False, "--deep", help="Hash every file and measure the GPUs too; minutes."),
     online: bool = ONLINE,
+    model: Optional[str] = MODEL,
     facts: Optional[Path] = FACTS,
     format: str = typer.Option(
         "text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."
@@ -73,12 +77,14 @@ def check(
             raise EnvdocError("`--deep` reads this machine's files, and `--facts` judges a recorded one.")
         if online:
             raise EnvdocError("`--online` measures this machine, and `--facts` judges a recorded one.")
+        if model is not None:
+            raise EnvdocError("`--model` asks about this machine, and `--facts` judges a recorded one.")
         snapshot = load_snapshot(facts)
         target = Target(snapshot.interpreter.path, f"as recorded in {facts}")
     else:
         target = choose_target(python, os.environ, home())
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
-        snapshot = look(target, quick, on_probe, online, deep)
+        snapshot = look(target, quick, on_probe, online, deep, model)
     result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
     _write(renderer(format)(result))
     _tell_broken_plugins()
@@ -93,6 +99,7 @@ def facts(
     probes: bool = typer.Option(False, "--probes", help="Run the probes too, and keep what they saw."),
     deep: bool = typer.Option(False, "--deep", help="All that `check --deep` looks at; implies --probes."),
     online: bool = ONLINE,
+    model: Optional[str] = MODEL,
     no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths; secrets still go."),
 ) -> None:
     """Print the snapshot of this machine as JSON; `check --facts` judges it anywhere."""
@@ -100,9 +107,8 @@ def facts(
     from envdoc.doctor.facts.snapshot import from_json
     from envdoc.doctor.redact import redact_value, without_secret_values
 
-    snapshot = look(
-        choose_target(python, os.environ, home()), quick=not (probes or deep), online=online, deep=deep
-    )
+    target = choose_target(python, os.environ, home())
+    snapshot = look(target, quick=not (probes or deep), online=online, deep=deep, model=model)
     clean = without_secret_values if no_redact else redact_value
     text = from_json(json.dumps(clean(json.loads(snapshot.to_json())))).to_json()
     if output is None:

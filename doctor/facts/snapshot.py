@@ -29,6 +29,7 @@ from envdoc.doctor.facts.snapshot_environment import (
 from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDevice, Toolkit
 from envdoc.doctor.facts.snapshot_host import Host, Storage
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
+from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
 from envdoc.doctor.facts.surroundings import Surroundings
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "BitsandbytesLibrary",
     "CollectorError",
     "DeviceNode",
+    "DiskSpeed",
     "Distribution",
     "Driver",
     "FileFault",
@@ -51,6 +53,7 @@ __all__ = [
     "PciDevice",
     "ProbeResult",
     "PthProblem",
+    "Question",
     "Server",
     "SharedFiles",
     "Snapshot",
@@ -59,6 +62,7 @@ __all__ = [
     "Toolkit",
     "TorchBuild",
     "TransformersBuild",
+    "WantedModel",
     "from_json",
 ]  # one import for the whole tree
 
@@ -99,6 +103,8 @@ class Snapshot:
     surroundings: Surroundings = field(default_factory=Surroundings)
     probes: Tuple[ProbeResult, ...] = ()
     network: Optional[Network] = None  # None: `check` ran without --online
+    disk_speeds: Tuple[DiskSpeed, ...] = ()  # with --online or --deep
+    model: Optional[WantedModel] = None  # None: `check` ran without --model
     errors: Tuple[CollectorError, ...] = ()
 
     def package(self, name: str) -> Optional[Package]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
+from envdoc.doctor.facts.snapshot_rented import Question
+
 
 @dataclass(frozen=True)
 class ProbeResult:
@@ -23,9 +25,9 @@ class Server:
     url: str = ""  # without credentials
     source: str = ""  # who named it: "PIP_INDEX_URL", "pip's default", ...
     status: str = "skipped"  # "answered", "failed" or "skipped"
-    stage: str = (
-        ""  # where it failed: "proxy", "name", "connection", "certificate", "tls", "timeout" or "http"
-    )
+    # Where it ended. No answer (skipped): "name", "connection", "timeout", "closed", "proxy silent". A wrong answer
+    # (failed): "proxy", "certificate", "tls", "http".
+    stage: str = ""
     error: str = ""  # why it failed or was skipped
     http_status: Optional[int] = None
     resolve_seconds: Optional[float] = None  # name resolution
@@ -35,6 +37,11 @@ class Server:
     bytes_per_second: Optional[float] = None  # one connection, from the request on
     measured_bytes: int = 0  # how much was fetched for that
     proxy: str = ""  # without credentials
+    skew_seconds: Optional[float] = None  # its clock against this machine's, in whole seconds
+    fallback_seconds: float = 0.0  # lost to an address that does not answer before one that does
+    fallback_family: str = ""  # "IPv6" or "IPv4": of the address that does not
+    has_metadata_files: Optional[bool] = None  # the index serves a wheel's METADATA apart from it (PEP 658)
+    honours_ranges: Optional[bool] = None  # a part of a file can be asked for, so that a download is resumed
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,15 @@ class Network:
 
     git: str = ""  # path of the program; empty: none
     servers: Tuple[Server, ...] = ()
+    git_version: str = ""
+    git_lfs_version: str = ""  # empty: there is none
+    questions: Tuple[Question, ...] = ()
+    seconds: float = 0.0  # all of it together
 
     def server(self, purpose: str) -> Optional[Server]:
         """The server of that purpose, or None where none was asked."""
         return next((server for server in self.servers if server.purpose == purpose), None)
+
+    def question(self, purpose: str) -> Optional[Question]:
+        """The first question of that purpose, or None where it was not asked."""
+        return next((question for question in self.questions if question.purpose == purpose), None)

@@ -4,22 +4,37 @@ Standard library only. No address is written here: whoever calls names it. Every
 """
 
 import base64
+import email.utils
 import http.client
+import re
 import socket
 import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 STEP_SECONDS = 5.0  # for one connection, one handshake or one read
+FALLBACK_SECONDS = 3.0  # for an address that another may replace
+ADDRESSES = 4
 REDIRECTS = 4
 CHUNK_BYTES = 1 << 16
+NO_ANSWER = (
+    "name",
+    "connection",
+    "timeout",
+    "closed",
+    "proxy silent",
+)  # stages that tell nothing of the server
+_GATEWAY = (502, 503, 504)  # of a proxy that itself reaches nobody
 
 
 class StageError(Exception):
-    """A stage that failed: "proxy", "name", "connection", "certificate", "tls", "timeout", "http"; or "unmeasured"."""
+    """A stage that failed.
+
+    One of NO_ANSWER; or an answer that is wrong: "proxy", "certificate", "tls", "http"; or "unmeasured".
+    """
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -67,6 +82,9 @@ class Timings:
     tls: Optional[float] = None
     latency: Optional[float] = None
     proxy: str = ""
+    skew: Optional[float] = None  # of the server's clock against this one, by its Date header (whole seconds)
+    fallback: float = 0.0  # spent on addresses that did not answer, before the one that did
+    fallback_family: str = ""  # "IPv6" or "IPv4": of the first that did not
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,7 @@ class Answer:
     url: str  # after redirects
     body: bytes
     seconds: float
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
 
 
 @dataclass(frozen=True)
@@ -89,17 +108,22 @@ class Client:
     proxy: str = ""  # instead of the variables' own
     timings: Timings = field(default_factory=Timings)
 
-    def get(self, url: str, most_bytes: int, most_seconds: float, ranged: bool = False) -> Answer:
+    def get(
+        self, url: str, most_bytes: int, most_seconds: float, ranged: bool = False, token: str = ""
+    ) -> Answer:
         """The answer to GET, following redirects; its body up to that many bytes and seconds.
 
-        Raises StageError. A status of 400 or more is an answer, not an error.
+        `token` goes to the first host alone. Raises StageError. A status of 400 or more is an answer, not an error.
         """
+        first = urlsplit(url)
         for _ in range(REDIRECTS + 1):
             parts = urlsplit(url)
             connection = self.connect(url)
             try:
                 headers = {"User-Agent": "envdoc", "Accept": "text/html, */*", "Accept-Encoding": "identity"}
                 headers.update(_authorization(parts))
+                if token and (parts.scheme, parts.netloc) == (first.scheme, first.netloc):
+                    headers["Authorization"] = f"Bearer {token}"
                 if ranged:
                     headers["Range"] = f"bytes=0-{most_bytes - 1}"
                 response, started = self._ask(connection, self._path(parts), headers)
@@ -108,7 +132,8 @@ class Client:
                     url = urljoin(url, location)
                     continue
                 body = _read(response, most_bytes, min(self.deadline, started + most_seconds))
-                return Answer(response.status, url, body, time.monotonic() - started)
+                told = {name.lower(): value for name, value in response.getheaders()}
+                return Answer(response.status, url, body, time.monotonic() - started, told)
             finally:
                 connection.close()
         raise StageError("http", f"more than {REDIRECTS} redirects")
@@ -124,21 +149,42 @@ class Client:
         else:
             started = time.monotonic()
             try:
-                socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
                 raise StageError("name", f"the name `{host}` is not resolved: {_words(error)}") from error
             timings.resolve = _first(timings.resolve, started)
             connection = http.client.HTTPConnection(host, port, timeout=self._limit())
-            started = time.monotonic()
-            try:
-                connection.connect()
-            except OSError as error:
-                stage = "timeout" if isinstance(error, socket.timeout) else "connection"
-                raise StageError(stage, f"no connection to {host}:{port}: {_words(error)}") from error
-            timings.connect = _first(timings.connect, started)
+            connection.sock = self._socket(f"{host}:{port}", found)
         if parts.scheme == "https":
             self._encrypt(connection, host, port)
         return connection
+
+    def _socket(self, server: str, found: Sequence[Any]) -> socket.socket:
+        """A connection to the first address that answers, tried in the system's order as the libraries do."""
+        timings, lost = self.timings, 0.0
+        for position, (family, kind, protocol, _, address) in enumerate(found[:ADDRESSES]):
+            last = position + 1 == min(len(found), ADDRESSES)
+            limit = self._limit() if last else min(FALLBACK_SECONDS, self._limit())
+            started = time.monotonic()
+            one = socket.socket(family, kind, protocol)
+            one.settimeout(limit)
+            try:
+                one.connect(address)
+            except OSError as error:
+                one.close()
+                lost += time.monotonic() - started
+                timings.fallback_family = timings.fallback_family or (
+                    "IPv6" if family == socket.AF_INET6 else "IPv4"
+                )
+                if last:
+                    stage = "timeout" if isinstance(error, socket.timeout) else "connection"
+                    raise StageError(stage, f"no connection to {server}: {_words(error)}") from error
+                continue
+            timings.connect = _first(timings.connect, started)
+            timings.fallback = max(timings.fallback, lost)
+            one.settimeout(self._limit())
+            return one
+        raise StageError("name", f"no address of {server} is known")
 
     def proxy_for(self, parts: SplitResult) -> str:
         """The proxy's address for that server, or nothing: the program's own, else *_proxy less no_proxy."""
@@ -162,9 +208,9 @@ class Client:
         try:
             connection.connect()
         except (OSError, http.client.HTTPException) as error:
-            raise StageError(
-                "proxy", f"the proxy {name}:{number} does not connect: {_words(error)}"
-            ) from error
+            connection.close()
+            told = f"the proxy {name}:{number} does not connect: {_words(error)}"
+            raise StageError(_proxy_stage(error), told) from error
         self.timings.connect = _first(self.timings.connect, started)
         return connection
 
@@ -180,8 +226,7 @@ class Client:
             ) from error
         except (OSError, ValueError) as error:
             connection.close()
-            stage = "timeout" if isinstance(error, socket.timeout) else "tls"
-            raise StageError(stage, f"no TLS with {host}: {_words(error)}") from error
+            raise StageError(_tls_stage(error), f"no TLS with {host}: {_words(error)}") from error
         connection.default_port = 443
         self.timings.tls = _first(self.timings.tls, started)
 
@@ -202,9 +247,13 @@ class Client:
             response = connection.getresponse()
         except socket.timeout as error:
             raise StageError("timeout", f"no answer within {time.monotonic() - started:.0f} s") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise StageError("http", f"no answer: {_words(error)}") from error
+        except OSError as error:  # it hung up
+            raise StageError("closed", f"no answer: {_words(error)}") from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise StageError("http", f"what it answers is no HTTP: {_words(error)}") from error
         self.timings.latency = _first(self.timings.latency, started)
+        if self.timings.skew is None:
+            self.timings.skew = _skew(response)
         return response, started
 
     def _limit(self) -> float:
@@ -212,6 +261,36 @@ class Client:
         if left < 1.0:
             raise StageError("unmeasured", "the others took all the time there was")
         return min(STEP_SECONDS, left)
+
+
+def _proxy_stage(error: BaseException) -> str:
+    """Whether the proxy refuses ("proxy"), says that the server is out of its reach, or says nothing."""
+    refused = re.search(r"Tunnel connection failed: (\d{3})", str(error))
+    if refused:
+        return "connection" if int(refused.group(1)) in _GATEWAY else "proxy"
+    if isinstance(error, (ConnectionRefusedError, http.client.HTTPException)):
+        return "proxy"  # nobody listens where the configuration says, or it is no proxy
+    return "proxy silent"
+
+
+def _tls_stage(error: BaseException) -> str:
+    """A handshake that was answered wrongly ("tls"), cut off ("closed"), or not answered."""
+    if isinstance(error, socket.timeout):
+        return "timeout"
+    cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or not isinstance(error, ssl.SSLError)
+    return "closed" if cut and isinstance(error, OSError) else "tls"
+
+
+def _skew(response: http.client.HTTPResponse) -> Optional[float]:
+    """Seconds by which the server's clock is ahead of this one; a cache's answer is as old as its Age says."""
+    try:
+        told = email.utils.parsedate_to_datetime(response.getheader("Date") or "")
+        age = int(response.getheader("Age") or 0)
+    except (TypeError, ValueError):
+        return None
+    if told is None or told.tzinfo is None:  # "-0000" tells no zone
+        return None
+    return told.timestamp() + age - time.time()
 
 
 def _read(response: http.client.HTTPResponse, most_bytes: int, until: float) -> bytes:

@@ -1,7 +1,7 @@
 """What every format is given: the checks of one run, sorted worst first, and how they add up."""
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Dict, NamedTuple, Tuple
 
 from envdoc.doctor.finding import Check, Severity, Status, Target
 
@@ -22,6 +22,14 @@ GROUPS: Dict[str, str] = {
 SCHEMA_VERSION = 1
 
 
+class Row(NamedTuple):
+    """A line of a rented machine's section: the checks that answer it."""
+
+    label: str
+    codes: Tuple[str, ...]
+    is_lesser: bool = False  # nothing is said where none of them judged
+
+
 @dataclass(frozen=True)
 class Report:
     """One run of `envdoc check`: which interpreter, every check, and how long it took."""
@@ -34,6 +42,7 @@ class Report:
     seconds: float
     verbose: bool = False
     timings: bool = False
+    rented: Tuple[Row, ...] = ()  # of a rented machine's section; empty where the check ran without --online
 
     @property
     def failures(self) -> Tuple[Check, ...]:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from envdoc.doctor.finding import Check, Severity, Status
+from envdoc.doctor.report import rented
 from envdoc.doctor.report.model import Report, acceptance, group, plural
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -37,6 +38,8 @@ def render(report: Report) -> str:
         console.print()
         console.print(Text(f"{'☠' if unicode else '[crash]'} {check.code} {check.title}", style="magenta"))
         console.print(_indented(check.detail))
+    for line, style in rented.lines(report, SYMBOLS if unicode else ASCII_SYMBOLS):
+        console.print(Text(line, style=style))
     if report.verbose:
         _print_suppressed(console, report)
         _print_passed(console, report, unicode)

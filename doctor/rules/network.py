@@ -1,10 +1,14 @@
-"""Rules about what `check --online` measured: the package index, the model hub, git, proxies and certificates."""
+"""Rules about what `check --online` measured: the package index, the model hub, git, proxies and certificates.
+
+A server that gives no answer (no route, no name, a closed port, a time-out) is not judged: that may be how the machine
+is meant, and says nothing of the server. An answer that is wrong is a finding: a refusal, a certificate, no HTTP.
+"""
 
 from typing import List, Optional, Tuple, Union
 
 from envdoc.doctor.facts.snapshot import Network, Server, Snapshot
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import shorten
+from envdoc.doctor.rules.machine import gigabytes, shorten, version_of
 from envdoc.doctor.rules.registry import Passed, Problem, Skip, rule
 
 # What one environment and one model are to download (tables/storage_floors.toml: 2.5 to 4.1 GB, and 13.5 GB).
@@ -16,15 +20,19 @@ SLOW_ENVIRONMENT_SECONDS = 30 * 60
 LONG_ENVIRONMENT_SECONDS = 10 * 60
 SLOW_MODEL_SECONDS = 60 * 60
 
-NO_ANSWER = ("name", "connection", "timeout", "tls", "http")
-NO_WAY_OUT = ("name", "connection", "timeout")
+NO_ANSWER = ("name", "connection", "timeout", "closed", "proxy silent")
 NAMES = {"index": "package index", "hub": "model hub", "git": "git server"}
+INSTEAD = {
+    "index": "to install from elsewhere: export PIP_INDEX_URL=https://MIRROR/simple",
+    "hub": "to load models from elsewhere: export HF_ENDPOINT=https://MIRROR, or copy them here",
+    "git": "a browser elsewhere and a copy of the folder do as well",
+}
 
 
 @rule("NET001")
-def index_unreachable(machine: Snapshot) -> List[Problem]:
-    """pip's index gives no answer, or refuses, while other servers answer."""
-    return _unreachable(machine, _asked(machine, "index"))
+def index_refuses(machine: Snapshot) -> Union[List[Problem], Passed]:
+    """pip's index answers, and not with what pip needs."""
+    return _answered(_asked(machine, "index"))
 
 
 @rule("NET002")
@@ -35,19 +43,22 @@ def index_slow(machine: Snapshot) -> Union[List[Problem], Passed]:
     seconds = ENVIRONMENT_BYTES / rate
     values = {"rate": speed(rate), "takes": duration(seconds), "index": host(server.url)}
     if seconds <= LONG_ENVIRONMENT_SECONDS:
-        return Passed({**values, "latency": milliseconds(server.latency_seconds)})
+        told = {True: ", metadata apart from wheels", False: ", no metadata apart from wheels", None: ""}
+        latency = milliseconds(server.latency_seconds)
+        return Passed({**values, "latency": latency, "metadata": told[server.has_metadata_files]})
     severity = None if seconds > SLOW_ENVIRONMENT_SECONDS else Severity.INFO
     return [Problem(values, _evidence(server), severity=severity)]
 
 
 @rule("NET003")
-def certificate_refused(machine: Snapshot) -> List[Problem]:
+def certificate_refused(machine: Snapshot) -> Union[List[Problem], Passed]:
     """A server's certificate is not accepted here: the clock, the CA bundle, or something in between."""
-    refused = [server for server in _measured(machine).servers if server.stage == "certificate"]
+    refused = [server for server in measured(machine).servers if server.stage == "certificate"]
     if not refused:
-        if not any(server.tls_seconds is not None for server in _measured(machine).servers):
-            raise Skip("no server was asked for its certificate")
-        return []
+        seconds = [s.tls_seconds for s in measured(machine).servers if s.tls_seconds is not None]
+        if not seconds:
+            raise Skip("no server showed a certificate")
+        return Passed({"count": len(seconds), "latency": milliseconds(max(seconds))})
     first = refused[0]
     return [
         Problem(
@@ -63,10 +74,10 @@ def certificate_refused(machine: Snapshot) -> List[Problem]:
 
 
 @rule("NET004")
-def hub_unreachable(machine: Snapshot) -> List[Problem]:
-    """The model hub gives no answer while other servers do."""
+def hub_refuses(machine: Snapshot) -> Union[List[Problem], Passed]:
+    """The model hub answers, and not as a hub does."""
     _require_online_hub(machine)
-    return _unreachable(machine, _asked(machine, "hub"))
+    return _answered(_asked(machine, "hub"))
 
 
 @rule("NET005")
@@ -75,17 +86,26 @@ def hub_slow(machine: Snapshot) -> Union[List[Problem], Passed]:
     _require_online_hub(machine)
     server = _asked(machine, "hub")
     rate = _rate(server)
-    seconds = MODEL_BYTES / rate
-    values = {"rate": speed(rate), "takes": duration(seconds), "hub": host(server.url)}
+    size, what = _to_download(machine)
+    seconds = size / rate
+    values = {
+        "rate": speed(rate),
+        "takes": duration(seconds),
+        "hub": host(server.url),
+        "model": what,
+        "size": gigabytes(size),
+    }
     if seconds <= SLOW_MODEL_SECONDS:
         return Passed({**values, "latency": milliseconds(server.latency_seconds)})
-    return [Problem(values, _evidence(server))]
+    faster = () if version_of(machine, "hf-xet") else ("python -m pip install hf_xet",)
+    commands = ("export HF_ENDPOINT=https://MIRROR", *faster)
+    return [Problem(values, _evidence(server), commands=commands)]
 
 
 @rule("NET006")
 def git_connects(machine: Snapshot) -> Union[List[Problem], Passed]:
-    """git is missing, or its server cannot be reached although the hub answers otherwise."""
-    network = _measured(machine)
+    """git is missing, or its server answers with something else than TLS."""
+    network = measured(machine)
     if not network.git:
         values = {
             "problem": "git is not installed",
@@ -93,28 +113,35 @@ def git_connects(machine: Snapshot) -> Union[List[Problem], Passed]:
         }
         commands = ("sudo apt-get install -y git",)
         return [Problem(values, severity=Severity.INFO, commands=commands)]
-    server, hub = _asked(machine, "git"), network.server("hub")
+    programs = " ".join(("git", network.git_version)).strip()
+    lfs = (
+        f"git-lfs {network.git_lfs_version}"
+        if network.git_lfs_version
+        else "no git-lfs (a cloned model would be pointers)"
+    )
+    server = _asked(machine, "git")
     if server.status == "answered":
-        return Passed(
-            {"latency": milliseconds((server.connect_seconds or 0.0) + (server.tls_seconds or 0.0))}
-        )
-    if hub is not None and hub.stage in NO_ANSWER:
-        raise Skip("the hub's host is not reached at all, which NET004 judges")
-    _require_a_fault_of_its_own(machine, server)
+        latency = milliseconds((server.connect_seconds or 0.0) + (server.tls_seconds or 0.0))
+        return Passed({"latency": latency, "git": programs, "lfs": lfs})
+    _require_a_fault_of_its_own(server)
     values = {"problem": "git's server is not reached", "detail": f"git is there, and {server.error}"}
     return [Problem(values, _evidence(server), ("git clone",), commands=(f"git ls-remote {server.url}",))]
 
 
 @rule("NET007")
 def proxy_silent(machine: Snapshot) -> Union[List[Problem], Passed]:
-    """A proxy is configured and does not answer, or refuses."""
-    network = _measured(machine)
+    """A proxy is configured, and refuses, or nobody listens at its address."""
+    network = measured(machine)
     through = [server for server in network.servers if server.proxy]
     if not through:
         raise Skip("no proxy is used")
     silent = [server for server in through if server.stage == "proxy"]
     if not silent:
-        return Passed({"proxy": through[0].proxy})
+        asked = [server for server in through if server.stage not in NO_ANSWER]
+        if not asked:
+            raise Skip(f"no answer: {through[0].error}")
+        latency = milliseconds(max(server.connect_seconds or 0.0 for server in asked))
+        return Passed({"proxy": through[0].proxy, "latency": latency})
     first = silent[0]
     return [
         Problem(
@@ -147,29 +174,46 @@ def milliseconds(seconds: Optional[float]) -> str:
     return f"{(seconds or 0.0) * 1000:.0f} ms"
 
 
-def _measured(machine: Snapshot) -> Network:
+def measured(machine: Snapshot) -> Network:
+    """What was measured. Raises Skip where the check ran without --online."""
     if machine.network is None:
         raise Skip("run with --online")
     return machine.network
 
 
 def _asked(machine: Snapshot, purpose: str) -> Server:
-    server = _measured(machine).server(purpose)
-    if server is None or server.status == "skipped":
+    """What that server answered. Raises Skip where it was not asked, or gave no answer."""
+    server = measured(machine).server(purpose)
+    if server is None or (server.status == "skipped" and not server.stage):
         raise Skip(f"the {NAMES[purpose]} was not asked: {server.error if server else 'unknown'}")
+    if server.stage in NO_ANSWER:
+        raise Skip(f"no answer from the {NAMES[purpose]}: {server.error}; {INSTEAD[purpose]}")
     return server
 
 
 def _rate(server: Server) -> float:
+    if server.stage:
+        raise Skip(f"the {NAMES[server.purpose]} delivered nothing: {server.error}")
     if not server.bytes_per_second:
         raise Skip(f"the {NAMES[server.purpose]} delivered nothing that could be timed")
     return server.bytes_per_second
 
 
-def _unreachable(machine: Snapshot, server: Server) -> List[Problem]:
+def _to_download(machine: Snapshot) -> Tuple[int, str]:
+    """Bytes of the model of --model that are still to come, and its name; else of a usual one."""
+    model = machine.model
+    if model is None or model.download_bytes is None or model.source == "folder":
+        return MODEL_BYTES, "a 7B model"
+    left = model.download_bytes - model.present_bytes
+    if left <= 0:
+        raise Skip(f"{shorten(model.name, 40)} lies in the cache already")
+    return left, shorten(model.name.rpartition("/")[2], 24)
+
+
+def _answered(server: Server) -> Union[List[Problem], Passed]:
     if server.status == "answered":
-        return []
-    _require_a_fault_of_its_own(machine, server)
+        return Passed({"host": host(server.url), "latency": milliseconds(server.latency_seconds)})
+    _require_a_fault_of_its_own(server)
     return [
         Problem(
             {"host": host(server.url), "reason": server.error, "source": server.source}, _evidence(server)
@@ -177,14 +221,11 @@ def _unreachable(machine: Snapshot, server: Server) -> List[Problem]:
     ]
 
 
-def _require_a_fault_of_its_own(machine: Snapshot, server: Server) -> None:
-    """Raises Skip where another rule names the fault, or where there is no network at all."""
+def _require_a_fault_of_its_own(server: Server) -> None:
+    """Raises Skip where another rule names the fault."""
     other = {"proxy": "NET007", "certificate": "NET003"}.get(server.stage)
     if other:
         raise Skip(f"it could not be reached, which {other} judges")
-    asked = [one for one in _measured(machine).servers if one.status != "skipped"]
-    if all(one.stage in NO_WAY_OUT for one in asked):
-        raise Skip(f"no server answered at all, so there may be no network here: {server.error}")
 
 
 def _require_online_hub(machine: Snapshot) -> None:

@@ -1,11 +1,11 @@
 """Rules about the operating system: disk, memory, shared memory, limits, locale."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 from envdoc.doctor.facts.snapshot import Snapshot, Storage
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import gigabytes, models, require_torch, shorten, torch_name
-from envdoc.doctor.rules.registry import Problem, Skip, rule
+from envdoc.doctor.rules.registry import Passed, Problem, Skip, rule
 from envdoc.doctor.tables.storage_floors import floor_for
 from envdoc.doctor.tables.torch_builds import torch_release, torch_releases
 from envdoc.doctor.tables.versions import numbers
@@ -91,11 +91,13 @@ def noexec_tmp(machine: Snapshot) -> List[Problem]:
 
 
 @rule("SYS004")
-def small_shm(machine: Snapshot) -> List[Problem]:
+def small_shm(machine: Snapshot) -> Union[List[Problem], Passed]:
     """/dev/shm too small for DataLoader workers: the usual container."""
     place = _place(machine, "shm")
-    if not place.total_bytes or place.total_bytes >= SHM_BYTES:
-        return []
+    if not place.total_bytes:
+        raise Skip("the size of /dev/shm was not told")
+    if place.total_bytes >= SHM_BYTES:
+        return Passed({"size": gigabytes(place.total_bytes)})
     mebibytes = place.total_bytes >> 20
     where = f"this {machine.host.container} container" if machine.host.container else "this machine"
     container = machine.host.container == "docker"
