@@ -106,7 +106,7 @@ def measure(
             asked.append(answer)
             models.append(told)
         elif hub_source == "HF_ENDPOINT":
-            asked.append(questions.catalogue(hub_client(), hub_url))
+            asked.append(questions.catalogue(hub_client(), hub_url, token))
 
     jobs: Dict[str, Callable[[], None]] = {
         "index": index,

@@ -32,10 +32,14 @@ def token(client: Client, hub: str, secret: str) -> Question:
     return dataclasses.replace(question, status="skipped", stage="", error=told)
 
 
-def catalogue(client: Client, hub: str) -> Question:
+def catalogue(client: Client, hub: str, secret: str) -> Question:
     """Whether a mirror serves the list of a repository's files, by which snapshots and shards are found."""
     address = f"{_base(hub)}/api/models/{KNOWN_MODEL}"
-    question, answer = _ask(client, "catalogue", hub, address, "")
+    question, answer = _ask(client, "catalogue", hub, address, secret if _is_private(hub) else "")
+    if answer is not None and answer.status in (401, 403):
+        return dataclasses.replace(question, status="skipped", stage="", error="the mirror wants a log-in")
+    if answer is not None and answer.status == 404 and question.told:  # a hub's own word for a model it lacks
+        return dataclasses.replace(question, status="answered", stage="", error="")
     if answer is None or answer.status >= 400:
         return question
     if "siblings" not in _object(answer):

@@ -63,22 +63,16 @@ def model_refused(machine: Snapshot) -> Union[List[Problem], Passed]:
 
 @rule("NET013")
 def mirror_incomplete(machine: Snapshot) -> Union[List[Problem], Passed]:
-    """The mirror in HF_ENDPOINT gives files and no list of files, or no parts of files."""
-    network = measured(machine)
+    """The mirror in HF_ENDPOINT gives files and no list of files."""
     question = _question(machine, "catalogue", "HF_ENDPOINT names no mirror, or --model asked it already")
-    hub = network.server("hub")
-    values = {"host": host(question.url)}
+    values = {"host": host(question.url), "latency": milliseconds(question.seconds)}
     if question.status == "failed":
-        problem = {"lacks": "no list of a model's files", "reason": question.error}
-        return [Problem({**values, **problem}, _evidence(question), ("snapshot_download", "sharded models"))]
-    if hub is not None and hub.honours_ranges is False and hub.measured_bytes:
-        problem = {
-            "lacks": "no parts of files",
-            "reason": "a part of a file was asked for and all of it came",
-        }
-        return [Problem({**values, **problem}, (), ("downloads that are resumed",), Severity.INFO)]
-    ranges = "and parts of files" if hub is not None and hub.honours_ranges else "of files"
-    return Passed({**values, "latency": milliseconds(question.seconds), "ranges": ranges})
+        told = {**values, "reason": question.error}
+        return [Problem(told, _evidence(question), ("snapshot_download", "data sets"))]
+    parts = {True: " and parts of files", False: " and no parts of files (a broken download begins anew)"}
+    hub = measured(machine).server("hub")
+    honours = None if hub is None else hub.honours_ranges
+    return Passed({**values, "parts": "" if honours is None else parts[honours]})
 
 
 @rule("NET014")

@@ -1,5 +1,7 @@
 """A package index, a model hub and a proxy on loopback, as slow, closed or secretive as a test wants them."""
 
+import email.utils
+import json
 import socket
 import ssl
 import subprocess
@@ -33,7 +35,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("http://"):  # somebody takes us for a proxy
             self.path = "/" + self.path.split("/", 3)[3]
         if self.path == "/simple/pip/":
-            return self._send(200, PAGE.encode())
+            return self._send(200, (server.page or PAGE).encode())
+        if self.path.startswith("/api/"):
+            return self._api(self.path.partition("?")[0])
+        if self.path.endswith("/resolve/main/config.json"):
+            return self._config(self.path[1:].partition("/resolve/")[0])
         if self.path.startswith("/models-moved/"):
             return self._send(200, bytes(server.size))
         if self.path.endswith("model.safetensors"):
@@ -57,6 +63,36 @@ class Handler(BaseHTTPRequestHandler):
         back.join(10)
         self.close_connection = True
         return None
+
+    def _api(self, path):
+        """A hub's list of files, with sizes, and its `whoami`."""
+        server, sent = self.server, self.headers.get("Authorization", "")
+        if path == "/api/whoami-v2":
+            return self._json({"name": "somebody"} if sent == f"Bearer {server.token}" else None, 401)
+        name = path[len("/api/models/") :]
+        model = server.models.get(name)
+        if model is None:
+            return self._send(404, b"{}", **{"X-Error-Code": "RepoNotFound"})
+        listed = [{"rfilename": file, "size": size} for file, size in model["files"].items()]
+        return self._json({"id": name, "gated": model.get("gated", False), "siblings": listed})
+
+    def _config(self, name):
+        model = self.server.models.get(name)
+        if (
+            model
+            and model.get("gated")
+            and self.headers.get("Authorization") != f"Bearer {self.server.token}"
+        ):
+            status = 403 if "Authorization" in self.headers else 401
+            return self._send(status, b"{}", **{"X-Error-Code": "GatedRepo"})
+        return self._json(model and model.get("config"))
+
+    def _json(self, value, otherwise=404):
+        return self._send(200 if value is not None else otherwise, json.dumps(value or {}).encode())
+
+    def date_time_string(self, timestamp=None):
+        """The Date header, by the server's own clock."""
+        return email.utils.formatdate(time.time() + self.server.skew_seconds, usegmt=True)
 
     def _send(self, status, body, **headers):
         self.send_response(status)
@@ -101,6 +137,8 @@ def serving(behaviour="well", bytes_per_second=0, size=WHEEL_BYTES, certificate=
     server = Quiet(("127.0.0.1", 0), Handler)
     server.behaviour, server.bytes_per_second, server.size = behaviour, bytes_per_second, size
     server.seen, server.closing = [], Event()
+    server.page, server.token, server.skew_seconds = "", None, 0
+    server.models = {"openai-community/gpt2": {"files": {"model.safetensors": size}}}
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)

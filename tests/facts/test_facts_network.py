@@ -1,4 +1,7 @@
-"""What `--online` measures, against real servers on loopback; no test leaves this machine."""
+"""What `--online` measures, against real servers on loopback; no test leaves this machine.
+
+No answer is "skipped" and never a finding; an answer that is wrong is one.
+"""
 
 import os
 import sys
@@ -116,14 +119,18 @@ def test_an_index_that_wants_a_log_in_answers():
         assert {"NET001": "warning"} == findings(named, hub.url)
 
 
-def test_a_server_that_hangs_costs_a_limited_time(impatient):
-    """It accepts the connection and says nothing."""
+def test_a_server_that_hangs_is_skipped_in_a_limited_time(impatient):
+    """It accepts the connection and says nothing: no answer is no finding, and the rule says why and what else."""
     with serving("hang") as index, serving() as hub:
         started = time.monotonic()
-        told = measure("index", f"{index.url}/simple", hub.url)
+        told = network(sys.executable, (), environment(f"{index.url}/simple", hub.url))
         seconds = time.monotonic() - started
-        assert {"NET001": "warning"} == findings(f"{index.url}/simple", hub.url)
-    assert ("failed", "timeout") == (told.status, told.stage)
+    index = told.server("index")
+    assert ("skipped", "timeout") == (index.status, index.stage)
+    (check,) = (check for check in judge(Snapshot(network=told)) if check.code == "NET001")
+    assert "skipped" == check.status.value
+    assert "no answer from the package index: no answer within" in check.detail
+    assert "PIP_INDEX_URL" in check.detail
     assert seconds < 14  # two steps, and pip, which is asked for its configuration
 
 
@@ -133,7 +140,7 @@ def test_a_step_that_never_returns_is_left_alone(monkeypatch):
     monkeypatch.setattr(collector, "ask_index", lambda *_: time.sleep(9))
     with serving() as hub:
         told = network(sys.executable, (), environment(None, hub.url))
-    assert ("failed", "timeout") == (told.server("index").status, told.server("index").stage)
+    assert ("skipped", "timeout") == (told.server("index").status, told.server("index").stage)
     assert "answered" == told.server("hub").status
 
 
@@ -175,11 +182,22 @@ def test_a_server_without_tls_behind_an_https_address():
 
 
 def test_no_network_is_no_finding():
-    """Nothing listens and no name is known: that may be how the machine is meant."""
+    """Nothing listens and no name is known: all is skipped, with its reason, and nothing has failed."""
     address = f"http://127.0.0.1:{closed_port()}"
     told = network(sys.executable, (), environment(f"http://{'a' * 64}.example/simple", address))
     assert ["name", "connection", "connection"] == [one.stage for one in told.servers]
-    assert {} == findings(f"http://{'a' * 64}.example/simple", address)
+    assert {"skipped"} == {one.status for one in told.servers}
+    checks = judge(Snapshot(network=told), selected(all_rules(), ["NET"]))
+    assert {"skipped"} == {check.status.value for check in checks}
+    assert all(check.detail for check in checks)
+
+
+def test_one_server_without_an_answer_is_no_finding_either():
+    """The others answer, so that there is a network: the one that does not may be closed on purpose."""
+    with serving() as hub:
+        assert {} == findings(f"http://127.0.0.1:{closed_port()}/simple", hub.url)
+    with serving() as index:
+        assert {} == findings(f"{index.url}/simple", f"http://127.0.0.1:{closed_port()}")
 
 
 def test_what_is_not_configured_is_skipped_with_its_reason(tmp_path):
