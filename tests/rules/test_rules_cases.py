@@ -7,6 +7,7 @@ import cases_host
 import cases_integrity
 import cases_libraries
 import cases_network
+import cases_rented
 import cases_surroundings
 import pytest
 from rule_machines import healthy
@@ -21,6 +22,7 @@ FAILING = {
     **cases_integrity.FAILING,
     **cases_libraries.FAILING,
     **cases_network.FAILING,
+    **cases_rented.FAILING,
     **cases_surroundings.FAILING,
 }
 PASSING = {
@@ -29,8 +31,11 @@ PASSING = {
     **cases_integrity.PASSING,
     **cases_libraries.PASSING,
     **cases_network.PASSING,
+    **cases_rented.PASSING,
     **cases_surroundings.PASSING,
 }
+
+SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED}
 
 # The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
 PROBED = ("named_issues", "probe_results")
@@ -72,6 +77,13 @@ def test_rule_fails(code, snapshot):
 def test_rule_passes(code, snapshot):
     """The rule judges the machine, rather than skipping it, and finds nothing."""
     assert [(Status.OK, "")] == [(check.status, check.detail) for check in RULES[code].run(snapshot)]
+
+
+@pytest.mark.parametrize(("code", "snapshot"), each(SKIPPED))
+def test_rule_skips(code, snapshot):
+    """The rule says that it cannot judge, and why; a missing answer is never a finding."""
+    (check,) = RULES[code].run(snapshot)
+    assert (Status.SKIPPED, True) == (check.status, bool(check.detail))
 
 
 @pytest.mark.parametrize(("code", "snapshot"), each(FAILING))
