@@ -34,7 +34,7 @@ def wanted_model(name: str, environ: Mapping[str, str]) -> WantedModel:
     Raises EnvdocError where the name is a path that leads to no folder, or no name that a hub could have.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name.strip() and folder.is_dir():
         return _in_folder(WantedModel(name), folder, "folder")
     if name.startswith(("/", "./", "../", "~")) or name in (".", "..") or folder.is_file():
         raise EnvdocError(

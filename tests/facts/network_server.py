@@ -30,6 +30,15 @@ class Handler(BaseHTTPRequestHandler):
         if server.behaviour == "hang":
             server.closing.wait(60)
             return None
+        if server.behaviour == "hang up":
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        if server.behaviour == "garbage":
+            self.close_connection = True
+            return self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        if server.behaviour == "drip":  # a byte a second, for ever: no single read ever times out
+            while not server.closing.wait(1):
+                self.wfile.write(b"H")
+            return None
         if isinstance(server.behaviour, int):
             return self._send(server.behaviour, b"no")
         if self.path.startswith("http://"):  # somebody takes us for a proxy
@@ -51,9 +60,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_CONNECT(self):
         """Tunnel to whatever is asked for, or refuse it."""
         self.server.seen.append((self.path, dict(self.headers)))
-        if self.server.behaviour == 407:
+        if self.server.behaviour in (407, 502):
             self.close_connection = True
-            return self._send(407, b"")
+            return self._send(self.server.behaviour, b"")
         host, _, port = self.path.rpartition(":")
         other = socket.create_connection((host, int(port)), timeout=10)
         self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
