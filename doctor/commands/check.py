@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
 ONLINE = typer.Option(False, "--online", help="Measure the package index, the model hub and git as well.")
 MODEL = typer.Option(
-    None, "--model", metavar="NAME|DIR", help="The model to be trained: has this machine room for it?"
+    None, "--model", metavar="NAME|DIR|RUN.yaml", help="The model to be trained: is there room for it here?"
 )
 FACTS = typer.Option(None, "--facts", metavar="FILE", help="Judge a snapshot instead of this machine.")
 

@@ -8,6 +8,7 @@ from typing import Any, List, Mapping, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.model_config import with_config
+from envdoc.doctor.facts.run_file import read_run_file
 from envdoc.doctor.facts.snapshot import WantedModel
 from envdoc.doctor.facts.storage import hub_cache
 
@@ -29,17 +30,25 @@ _REPOSITORY = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?")
 
 
 def wanted_model(name: str, environ: Mapping[str, str]) -> WantedModel:
-    """What can be told without a network about the model of that name, or in that folder.
+    """What can be told without a network about the model of that name, in that folder, or in that run file.
 
     Raises EnvdocError where the name is a path that leads to no folder, or no name that a hub could have.
     """
+    if name.endswith((".yaml", ".yml")):
+        run = read_run_file(Path(name).expanduser())
+        if run.model.endswith((".yaml", ".yml")):
+            raise EnvdocError(f"The run file `{name}` names another run file as its model.")
+        if run.model == "tiny":  # train/config.py: TINY
+            return WantedModel("tiny", "folder", "the tiny model is made on the spot and needs no room")
+        model = wanted_model(run.model, environ)
+        return dataclasses.replace(model, rank=run.rank, kept_checkpoints=run.kept, bits=run.bits)
     folder = Path(name).expanduser()
     if name.strip() and folder.is_dir():
         return _in_folder(WantedModel(name), folder, "folder")
     if name.startswith(("/", "./", "../", "~")) or name in (".", "..") or folder.is_file():
         raise EnvdocError(
             f"`--model {name}` is no folder.",
-            "Name a folder with a config.json, or a model on the hub: ORGANISATION/NAME.",
+            "Name a folder with a config.json, a run file (.yaml), or a model on the hub: ORGANISATION/NAME.",
         )
     if not _REPOSITORY.fullmatch(name) or ".." in name:
         raise EnvdocError(

@@ -46,4 +46,7 @@ class WantedModel:
     largest_file_bytes: int = 0  # of the weights
     weight_bytes: Optional[int] = None  # of the weights alone, as stored
     is_pickled: bool = False  # the weights are .bin files, read whole
+    rank: int = 16  # of the LoRA; this and the next two as a run file says, else envdoc train's defaults
+    kept_checkpoints: int = 2
+    bits: Optional[int] = None  # in which the run file loads it: 16, 8 or 4; None: no run file was named
     is_quantized: bool = False  # the checkpoint itself is: config.json has quantization_config

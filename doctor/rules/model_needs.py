@@ -16,8 +16,8 @@ from envdoc.doctor.rules.registry import Passed, Problem, Skip, rule
 USUAL = (("7B", 6_738_415_616), ("13B", 13_015_864_320), ("34B", 33_743_970_304), ("70B", 68_976_648_192))
 USUAL_PER_RANK = 2_498_560
 
-RANK = 16  # train/config.py: Lora.r
-KEPT = 2 + 1  # train/config.py: Train.keep, and the one that is being written
+# Where no model is named: train/config.py, Lora.r and Train.keep.
+USUAL_RUN = WantedModel("a 7B model", lora_parameters_per_rank=USUAL_PER_RANK)
 
 # A checkpoint of a LoRA holds the adapter, which peft trains in 32 bit, and AdamW's two moments: 4 + 8 bytes each.
 CHECKPOINT_BYTES_PER_PARAMETER = 12
@@ -90,11 +90,12 @@ def room_for_checkpoints(machine: Snapshot) -> Union[List[Problem], Passed]:
     """The working folder has no room for the checkpoints of a LoRA on this model, beside the download."""
     place = _place(machine, "work")
     model = machine.model
-    per_rank = USUAL_PER_RANK if model is None else model.lora_parameters_per_rank
-    if per_rank is None:
+    run = model or USUAL_RUN
+    if run.lora_parameters_per_rank is None:
         raise Skip("no config.json tells the model's layers")
-    one = RANK * per_rank * CHECKPOINT_BYTES_PER_PARAMETER + CHECKPOINT_BESIDE_BYTES
-    needs = KEPT * one
+    one = run.rank * run.lora_parameters_per_rank * CHECKPOINT_BYTES_PER_PARAMETER + CHECKPOINT_BESIDE_BYTES
+    kept = run.kept_checkpoints + 1  # the oldest goes when the newest is written
+    needs = kept * one
     cache = machine.storage_for("cache")
     coming = 0
     if model is not None and model.source != "folder" and cache is not None and _same_disk(place, cache):
@@ -107,8 +108,8 @@ def room_for_checkpoints(machine: Snapshot) -> Union[List[Problem], Passed]:
         "needs": gigabytes(needs),
         "free": gigabytes(max(0, free)),
         "path": place.path,
-        "rank": RANK,
-        "kept": KEPT,
+        "rank": run.rank,
+        "kept": kept,
         "beside": f", once {gigabytes(coming)} of the model are downloaded to the same disk"
         if coming
         else "",
@@ -166,16 +167,18 @@ def gpu_memory_for_model(machine: Snapshot) -> Union[List[Problem], Passed]:
                 return Passed({"room": _room(f"a {name} model", bits, needs, max(sizes))})
         raise Skip(f"no usual model fits {gigabytes(max(sizes))}")
     size = _size(machine)
+    chosen = machine.model.bits or 4  # what a run file asks for; else the smallest that there is
     fitting = _widest(size, max(sizes))
-    if fitting:
-        return Passed({"room": _room(size.name, *fitting, max(sizes)) + size.stated})
-    least = size.weights_bytes(4)
+    if fitting and fitting[0] >= chosen:
+        bits = machine.model.bits or fitting[0]
+        return Passed({"room": _room(size.name, bits, size.weights_bytes(bits), max(sizes)) + size.stated})
+    least = size.weights_bytes(chosen)
     together = sum(sizes)
     values = {
         "model": size.name,
         "needs": gigabytes(least),
         "memory": gigabytes(max(sizes)),
-        "bits": "as it is quantised" if size.is_quantized else "in 4 bit",
+        "bits": "as it is quantised" if size.is_quantized else f"in {chosen} bit",
         "together": f"All {len(sizes)} GPUs together have {gigabytes(together)}"
         + (": it has to be spread over them (device_map)." if least <= together else ".")
         if len(sizes) > 1

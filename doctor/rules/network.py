@@ -76,14 +76,14 @@ def certificate_refused(machine: Snapshot) -> Union[List[Problem], Passed]:
 @rule("NET004")
 def hub_refuses(machine: Snapshot) -> Union[List[Problem], Passed]:
     """The model hub answers, and not as a hub does."""
-    _require_online_hub(machine)
+    require_online_hub(machine)
     return _answered(_asked(machine, "hub"))
 
 
 @rule("NET005")
 def hub_slow(machine: Snapshot) -> Union[List[Problem], Passed]:
     """A model would take long to download from the hub."""
-    _require_online_hub(machine)
+    require_online_hub(machine)
     server = _asked(machine, "hub")
     rate = _rate(server)
     size, what = _to_download(machine)
@@ -228,7 +228,8 @@ def _require_a_fault_of_its_own(server: Server) -> None:
         raise Skip(f"it could not be reached, which {other} judges")
 
 
-def _require_online_hub(machine: Snapshot) -> None:
+def require_online_hub(machine: Snapshot) -> None:
+    """Raises Skip where a variable forbids the hub's library to ask it."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if machine.variables.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
             raise Skip(f"{name} forbids to use the hub")

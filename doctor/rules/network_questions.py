@@ -5,7 +5,14 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 from envdoc.doctor.facts.snapshot import Question, Server, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import shorten
-from envdoc.doctor.rules.network import NO_ANSWER, duration, host, measured, milliseconds
+from envdoc.doctor.rules.network import (
+    NO_ANSWER,
+    duration,
+    host,
+    measured,
+    milliseconds,
+    require_online_hub,
+)
 from envdoc.doctor.rules.registry import Passed, Problem, Skip, rule
 
 # Signed addresses of object stores are refused from a difference of 15 minutes on (AWS, "RequestTimeTooSkewed");
@@ -120,6 +127,7 @@ def _question(machine: Snapshot, purpose: str, otherwise: str) -> Question:
     question = measured(machine).question(purpose)
     if question is None:
         raise Skip(otherwise)
+    require_online_hub(machine)
     if question.stage in NO_ANSWER:
         raise Skip(f"no answer: {question.error}")
     other = {"proxy": "NET007", "certificate": "NET003"}.get(question.stage)
@@ -127,7 +135,7 @@ def _question(machine: Snapshot, purpose: str, otherwise: str) -> Question:
         raise Skip(f"it could not be asked, which {other} judges")
     if question.status == "skipped":
         raise Skip(question.error or "it was not asked")
-    if question.purpose != "extra index" and (question.http_status or 0) in (429, 500, 502, 503, 504):
+    if (question.http_status or 0) in (429, 500, 502, 503, 504):
         raise Skip(f"the hub is busy: {question.error}")
     return question
 

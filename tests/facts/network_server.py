@@ -143,6 +143,17 @@ class Quiet(ThreadingHTTPServer):
 @contextmanager
 def serving(behaviour="well", bytes_per_second=0, size=WHEEL_BYTES, certificate=None):
     """A server on loopback while the block lasts; `server.url` is its address, `server.seen` what it was asked."""
+    server = lasting(behaviour, bytes_per_second, size, certificate)
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+
+
+def lasting(behaviour="well", bytes_per_second=0, size=WHEEL_BYTES, certificate=None):
+    """The same, until the process ends."""
     server = Quiet(("127.0.0.1", 0), Handler)
     server.behaviour, server.bytes_per_second, server.size = behaviour, bytes_per_second, size
     server.seen, server.closing = [], Event()
@@ -153,14 +164,8 @@ def serving(behaviour="well", bytes_per_second=0, size=WHEEL_BYTES, certificate=
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.closing.set()
-        server.shutdown()
-        server.server_close()
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    return server
 
 
 def self_signed(folder, days=1):

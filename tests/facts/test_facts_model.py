@@ -245,3 +245,50 @@ def test_what_is_no_model_is_misuse(name):
     """A path that leads nowhere, an address, a name that no hub has."""
     with pytest.raises(EnvdocError, match="--model"):
         wanted_model(name, ENVIRON)
+
+
+def test_a_run_file_names_the_model_and_its_adapter(tmp_path):
+    """As `envdoc train` reads it: nested, in braces, or short; comments and quotes are passed over."""
+    told = folder(tmp_path / "llama", {"model.safetensors": 10**6})
+    run = tmp_path / "run.yaml"
+    for text in (
+        f"model: {told} # a folder\nlora: {{r: 64, alpha: 128}}\ntrain: {{keep: 5}}\n",
+        f"name: x\nmodel:\n  path: '{told}'\n  # r: 3\nlora:\n  r: 64\ntrain:\n  epochs: 3\n  keep: 5\n",
+    ):
+        run.write_text(text)
+        model = wanted_model(str(run), ENVIRON)
+        assert (str(told), 64, 5, 16) == (model.name, model.rank, model.kept_checkpoints, model.bits)
+    run.write_text("model: {path: org/model-7b, quantization: 4bit}\n")
+    model = wanted_model(str(run), ENVIRON)
+    assert ("org/model-7b", 16, 2, 4) == (model.name, model.rank, model.kept_checkpoints, model.bits)
+    run.write_text("model: tiny\ndata: bundled\n")
+    assert ("folder", None) == (
+        wanted_model(str(run), ENVIRON).source,
+        wanted_model(str(run), ENVIRON).weight_bytes,
+    )
+    for text in ("name: x\n", "model: other.yaml\n", "model: ./gone\n"):
+        run.write_text(text)
+        with pytest.raises(EnvdocError):
+            wanted_model(str(run), ENVIRON)
+    with pytest.raises(EnvdocError, match="cannot be read"):
+        wanted_model(str(tmp_path / "none.yaml"), ENVIRON)
+
+
+def test_the_defaults_are_those_of_the_pipeline():
+    """The doctor never imports train/, so that a test compares them."""
+    from envdoc.doctor.facts import run_file
+    from envdoc.doctor.facts.snapshot import WantedModel
+    from envdoc.train.config import Lora, Train
+
+    assert (Lora().r, Train().keep) == (run_file.RANK, run_file.KEPT)
+    assert (Lora().r, Train().keep) == (WantedModel("x").rank, WantedModel("x").kept_checkpoints)
+
+
+def test_the_example_files_of_the_repository_are_read():
+    """examples/*.yaml are what people copy."""
+    from pathlib import Path
+
+    from envdoc.doctor.facts.run_file import read_run_file
+
+    example = Path(__file__).parents[2] / "examples" / "qlora-4bit.yaml"
+    assert ("/path/to/a/model", 16, 2, 4) == tuple(read_run_file(example))

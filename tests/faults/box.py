@@ -191,6 +191,7 @@ class Box:
         for path in (self.home, self.work):
             path.mkdir()
         self.limits: Dict[str, int] = {}  # ulimit's letter to its value
+        self.arguments: List[str] = []  # of `envdoc check`, beside the usual ones
         self.environ: Dict[str, str] = {
             "PATH": os.pathsep.join((str(self.clone.folder / "bin"), "/usr/local/bin", "/usr/bin", "/bin")),
             "HOME": str(self.home),

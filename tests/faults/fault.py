@@ -60,7 +60,7 @@ def findings(envdoc: Path, box: Box, quick: bool = True) -> List[Dict[str, Any]]
     """What `envdoc check` finds wrong in the box: its failed and crashed checks, as the JSON tells them."""
     arguments = [str(envdoc), "check", "--python", str(box.clone.python), "--format", "json"]
     completed = subprocess.run(
-        box.command(*arguments, *(["--quick"] if quick else [])),
+        box.command(*arguments, *box.arguments, *(["--quick"] if quick else [])),
         env=box.environ,
         cwd=box.work,
         capture_output=True,

@@ -4,11 +4,13 @@ import faults_deep
 import faults_gpu
 import faults_leaks
 import faults_packages
+import faults_rented
 import faults_system
 from box import Box
 from fault import FAULTS, Fault
 
 families = (faults_deep, faults_gpu, faults_packages, faults_leaks, faults_system)
+families = (faults_gpu, faults_packages, faults_leaks, faults_system, faults_rented)
 NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if fault.names}
 NOT_NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if not fault.names}
 

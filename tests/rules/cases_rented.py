@@ -117,6 +117,7 @@ FAILING = {
         machine().with_gpu(RTX_4090).but(model=SEVENTY),
         machine().with_gpu(RTX_4090, 4).but(model=SEVENTY),
         machine().with_gpu(RTX_4090).but(model=NAMED),
+        machine().with_gpu(replace(H100, memory_bytes=12 * 10**9)).but(model=replace(SEVEN, bits=16)),
         machine().with_gpu(RTX_4090).but(model=replace(SEVENTY, is_quantized=True, weight_bytes=4 * 10**10)),
     ],
     "SYS050": [machine().host(cpu_count=64, cpu_limit=4.0), machine().host(cpu_count=8, cpu_limit=0.5)],
@@ -158,6 +159,7 @@ PASSING = {
         machine().with_gpu(RTX_4090),
         machine().but(model=SEVENTY),
         machine().with_gpu(RTX_4090).but(model=SEVEN),
+        machine().with_gpu(RTX_4090).but(model=replace(SEVEN, bits=4)),
         machine().with_gpu(replace(H100, memory_bytes=6 * 10**9)).but(model=SEVEN),
     ],
     "SYS050": [
