@@ -46,6 +46,8 @@ def look(
     if online or deep:
         from envdoc.doctor.facts.rented import measured
 
+        if on_probe:
+            on_probe("servers and disks, 16 s at most" if online else "disks")
         snapshot = measured(snapshot, target.path, os.environ, online)
     if quick or snapshot.interpreter.error:
         return snapshot
