@@ -21,9 +21,9 @@ MERGED_BYTES = 13_500_000_000
 # The report's section: what someone who chooses a machine looks at, the checks that answer it, and whether a line
 # that says "not judged" may be left out.
 ROWS: Tuple[Tuple[str, Tuple[str, ...], bool], ...] = (
-    ("room for models", ("SYS042",), False),
+    ("room for models", ("SYS001", "SYS042"), False),
     ("checkpoints", ("SYS043",), False),
-    ("disk", ("SYS001", "SYS051"), False),
+    ("disk speed", ("SYS051",), False),
     ("package index", ("NET001", "NET002"), False),
     ("extra index", ("NET015",), True),
     ("model hub", ("NET004", "NET005"), False),
