@@ -35,17 +35,17 @@ def wanted_model(name: str, environ: Mapping[str, str]) -> WantedModel:
     Raises EnvdocError where the name is a path that leads to no folder, or no name that a hub could have.
     """
     if name.endswith((".yaml", ".yml")):
-        run = read_run_file(Path(name).expanduser())
+        run = read_run_file(_path(name))
         if run.model.endswith((".yaml", ".yml")):
             raise EnvdocError(f"The run file `{name}` names another run file as its model.")
         if run.model == "tiny":  # train/config.py: TINY
             return WantedModel("tiny", "folder", "the tiny model is made on the spot and needs no room")
         model = wanted_model(run.model, environ)
         return dataclasses.replace(model, rank=run.rank, kept_checkpoints=run.kept, bits=run.bits)
-    folder = Path(name).expanduser()
-    if name.strip() and folder.is_dir():
+    folder = _path(name)
+    if name.strip() and _is_folder(folder):
         return _in_folder(WantedModel(name), folder, "folder")
-    if name.startswith(("/", "./", "../", "~")) or name in (".", "..") or folder.is_file():
+    if name.startswith(("/", "./", "../", "~")) or name in (".", ".."):
         raise EnvdocError(
             f"`--model {name}` is no folder.",
             "Name a folder with a config.json, a run file (.yaml), or a model on the hub: ORGANISATION/NAME.",
@@ -68,6 +68,20 @@ def wanted_model(name: str, environ: Mapping[str, str]) -> WantedModel:
             model, source="name", parameters=size, download_bytes=stored, weight_bytes=stored
         )
     return dataclasses.replace(model, problem="its name tells no size; with --online the hub is asked for it")
+
+
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # the home of a user who is not there
+        return Path(name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that is too long for a file
+        return False
 
 
 def with_files(model: WantedModel, files: Sequence[Tuple[str, int]], source: str) -> WantedModel:

@@ -240,7 +240,9 @@ def test_the_cache_is_looked_into_first(tmp_path):
     assert whole.download_bytes == whole.present_bytes
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "./gone", "a/b/c", "https://hub.example/x", "", "a b"])
+@pytest.mark.parametrize(
+    "name", ["/no/such/folder", "./gone", "a/b/c", "https://hub.example/x", "", "a b", "~nobody/x", "x" * 300]
+)
 def test_what_is_no_model_is_misuse(name):
     """A path that leads nowhere, an address, a name that no hub has."""
     with pytest.raises(EnvdocError, match="--model"):

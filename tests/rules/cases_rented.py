@@ -178,7 +178,13 @@ PASSING = {
 SKIPPED = {
     "NET010": [online(), machine()],
     "NET011": [online(), asked(replace(TOKEN, status="skipped", stage="timeout", error="no answer"))],
-    "NET012": [online(), asked(refused(MODEL, 503)), asked(refused(MODEL, 429))],
+    "NET012": [
+        asked(refused(TOKEN, 401), refused(MODEL, 401)).with_variables(HF_TOKEN="<set>").but(model=SEVEN),
+        asked(refused(MODEL, 403)).with_variables(HF_HUB_OFFLINE="1").but(model=SEVEN),
+        online(),
+        asked(refused(MODEL, 503)),
+        asked(refused(MODEL, 429)),
+    ],
     "NET013": [online(), asked(replace(CATALOGUE, status="skipped", error="the mirror wants a log-in"))],
     "NET014": [
         machine(),
