@@ -27,6 +27,8 @@ def lines(report: Report, symbols: Mapping[Severity, str]) -> Iterator[Tuple[str
             symbol, text, style = symbols[check.severity], check.title, STYLES[check.severity]
         elif check.status is Status.OK:
             symbol, text, style = "[ok]" if ascii_only else "✓", check.title, ""
+        elif check.suppressed is not None:
+            symbol, text, style = "-", f"suppressed: {check.title}", "dim"
         else:
             symbol, text, style = "-", f"not judged: {check.detail}", "dim"
         yield f"    {symbol} {label:{width}}  {text}", style
@@ -34,6 +36,6 @@ def lines(report: Report, symbols: Mapping[Severity, str]) -> Iterator[Tuple[str
 
 def _of_row(report: Report, codes: Tuple[str, ...], is_lesser: bool) -> Tuple[Check, ...]:
     checks = tuple(check for code in codes for check in report.checks if check.code == code)
-    failed = tuple(check for check in checks if check.failed)
+    failed = tuple(sorted((c for c in checks if c.failed), key=lambda c: c.severity.rank))
     passed = tuple(check for check in checks if check.status is Status.OK)
     return failed or passed[-1:] or (() if is_lesser else checks[-1:])
