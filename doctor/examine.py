@@ -31,15 +31,13 @@ def look(
     """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it.
 
     With `online`, and only then, the network is used: how the package index and the model hub deliver.
-    With `deep` the contents of every installed file are compared with RECORD, and the probes that take longer run; with
-    either of them a file is written to the working folder, to time its disk. `model` is a folder, a run file or a name on
-    the hub; EnvdocError where it is none of them.
+    With `deep` the contents of every installed file are compared with RECORD, and the probes that take longer run;
+    with either of them a file is written to the working folder, to time its disk. `model` is a folder, a run file or
+    a name on the hub; EnvdocError where it is none of them.
     """
     wanted = None
     if model is not None:
-        from envdoc.doctor.facts.model_files import (
-            wanted_model,
-        )  # start-up time counts where it is not wanted
+        from envdoc.doctor.facts.model_files import wanted_model  # start-up time counts without it
 
         wanted = wanted_model(model, os.environ)
     snapshot = dataclasses.replace(collect(target, quick=quick, deep=deep), model=wanted)
