@@ -55,6 +55,8 @@ class Elf:
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """Exactly `size_bytes` from `offset`. Raises ElfError where the file ends before."""
+        if not 0 <= offset <= offset + size_bytes <= self.size_bytes:  # else a hostile size takes all memory
+            raise ElfError(f"it ends at byte {self.size_bytes:,}, before something that starts at {offset:,}")
         data = os.pread(self._file.fileno(), size_bytes, offset)
         if len(data) != size_bytes:
             raise ElfError(f"it ends at byte {self.size_bytes:,}, inside something that starts at {offset:,}")
