@@ -7,12 +7,28 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from envdoc.doctor.facts import binaries, constraints, gpu, interpreter, packages, records, smi
+from envdoc.doctor.facts import (
+    binaries,
+    constraints,
+    extensions,
+    gpu,
+    interpreter,
+    packages,
+    records,
+    smi,
+)
 from envdoc.doctor.facts.around import surroundings
 from envdoc.doctor.facts.driver import ask_libraries, driver
 from envdoc.doctor.facts.host import host
 from envdoc.doctor.facts.jupyter import jupyter
-from envdoc.doctor.facts.snapshot import CollectorError, Interpreter, Package, Snapshot, from_json
+from envdoc.doctor.facts.snapshot import (
+    CollectorError,
+    Extensions,
+    Interpreter,
+    Package,
+    Snapshot,
+    from_json,
+)
 from envdoc.doctor.facts.storage import storage
 from envdoc.doctor.facts.toolkit import toolkit
 from envdoc.doctor.facts.variables import variables
@@ -106,6 +122,7 @@ def _environment_facts(
     _run("records", lambda: {"integrity": records.integrity(path, quick, deep)}, facts, errors)
     _run("torch", lambda: {"torch": binaries.torch_build(path)}, facts, errors)
     _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
+    _run("extensions", lambda: {"extensions": _extensions(told, facts, environ, quick)}, facts, errors)
     _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)
     _run("jupyter", lambda: {"jupyter": jupyter(environ, told.prefix, installed)}, facts, errors)
     work = _working_folder(environ)
@@ -116,6 +133,18 @@ def _environment_facts(
         errors,
     )
     return facts
+
+
+def _extensions(told: Interpreter, facts: Facts, environ: Mapping[str, str], quick: bool) -> Extensions:
+    torch = facts.get("torch")
+    return extensions.extensions(
+        told.sys_path,
+        (told.prefix, told.base_prefix),
+        told.version,
+        torch.location if torch is not None and not torch.problem else "",
+        environ,
+        quick,
+    )
 
 
 def _bitsandbytes(path: Tuple[str, ...], installed: Tuple[Package, ...]) -> Any:

@@ -26,6 +26,7 @@ from envdoc.doctor.facts.snapshot_environment import (
     TorchBuild,
     TransformersBuild,
 )
+from envdoc.doctor.facts.snapshot_extensions import Extension, ExtensionLibrary, Extensions
 from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDevice, Toolkit
 from envdoc.doctor.facts.snapshot_host import Host, Storage
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
@@ -41,6 +42,9 @@ __all__ = [
     "DiskSpeed",
     "Distribution",
     "Driver",
+    "Extension",
+    "ExtensionLibrary",
+    "Extensions",
     "FileFault",
     "Gpu",
     "Host",
@@ -91,6 +95,7 @@ class Snapshot:
     torch: Optional[TorchBuild] = None
     bitsandbytes: Optional[BitsandbytesBuild] = None
     transformers: Optional[TransformersBuild] = None
+    extensions: Optional[Extensions] = None  # None: not looked at
     driver: Driver = field(default_factory=Driver)
     gpus: Tuple[Gpu, ...] = ()
     pci_devices: Tuple[PciDevice, ...] = ()
