@@ -8,6 +8,8 @@ from envdoc.doctor.rules import (
     driver,
     driver_age,
     environment_names,
+    extension_systems,
+    extensions,
     gpu,
     gpu_identity,
     gpu_rates,
@@ -60,4 +62,6 @@ families = (
     model_needs,
     network_questions,
     rented,
+    extensions,
+    extension_systems,
 )

@@ -3,6 +3,7 @@
 import re
 
 import cases_deep
+import cases_extensions
 import cases_host
 import cases_integrity
 import cases_libraries
@@ -18,6 +19,7 @@ from envdoc.doctor.rules.registry import all_rules
 RULES = {rule.code: rule for rule in all_rules()}
 FAILING = {
     **cases_deep.FAILING,
+    **cases_extensions.FAILING,
     **cases_host.FAILING,
     **cases_integrity.FAILING,
     **cases_libraries.FAILING,
@@ -27,6 +29,7 @@ FAILING = {
 }
 PASSING = {
     **cases_deep.PASSING,
+    **cases_extensions.PASSING,
     **cases_host.PASSING,
     **cases_integrity.PASSING,
     **cases_libraries.PASSING,
