@@ -23,11 +23,7 @@ def _entry(name: str) -> bytes:
     number = name.rpartition("_")[2]
     flags = ACCELERATED if number.endswith("a") else 0
     head = struct.pack("<HHIQ", kind, 0x101, 64, 40).ljust(28, b"\0")
-    return (
-        head
-        + struct.pack("<IIIIQ", int(number.rstrip("a")), 0, 0, 0, flags)[:20].ljust(12, b"\0")
-        + bytes(64)
-    )
+    return head + struct.pack("<IQQ", int(number.rstrip("a")), 0, flags) + bytes(16 + 40)
 
 
 def compiled(
