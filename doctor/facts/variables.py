@@ -24,6 +24,8 @@ _CUDA = (  # NVIDIA, "CUDA C++ Programming Guide", environment variables; contai
     ("NVIDIA_VISIBLE_DEVICES", "which GPUs the container was given"),
     ("NVIDIA_DRIVER_CAPABILITIES", "whether the container was given compute and utility libraries"),
     ("NVIDIA_DISABLE_REQUIRE", "whether the image's demand on the driver was skipped"),
+    ("NVIDIA_PYTORCH_VERSION", "runs in NVIDIA's image of PyTorch, whose torch is a build of its own"),
+    ("PYTORCH_BUILD_VERSION", "that torch's version"),
     ("NVIDIA_TF32_OVERRIDE", "turns TF32 off for every library"),
 )
 _TORCH = (  # PyTorch documentation: "CUDA environment variables", "Threading environment variables", torchrun
@@ -108,6 +110,7 @@ _PYTHON = (  # Python documentation, "Command line and environment"; pip, uv, co
     ("PIP_FIND_LINKS", "likewise"),
     ("PIP_NO_INDEX", "likewise"),
     ("PIP_CONFIG_FILE", "likewise"),
+    ("PIP_CONSTRAINT", "versions that pip holds fast, as NVIDIA's images do"),
     ("PIP_CERT", "the certificates that pip trusts"),
     ("PIP_USER", "installs beside the environment"),
     ("PIP_TARGET", "likewise"),

@@ -8,7 +8,7 @@ from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import models, require_interpreter, shorten
 from envdoc.doctor.rules.registry import Skip
 from envdoc.doctor.tables.extensions import extension_use, torchvision_for
-from envdoc.doctor.tables.versions import numbers, public
+from envdoc.doctor.tables.versions import numbers, public, source_build
 
 _COMPONENT = re.compile(r"(\d+)")
 
@@ -45,9 +45,11 @@ def load_severity(machine: Snapshot, found: Extension) -> Severity:
 def reinstall(machine: Snapshot, found: Extension) -> Tuple[str, ...]:
     """The command that installs the build for this torch; for torch's companions, their release for it."""
     what = extension_use(found.name).install
+    torch = machine.torch.version if machine.torch is not None else ""
     if not found.version:
         return ()  # a file that no distribution owns
-    torch = machine.torch.version if machine.torch is not None else ""
+    if source_build(torch) and "--no-build-isolation" not in what:
+        return ()  # no index has a wheel for such a torch
     version = torchvision_for(torch)
     if ("{version}" in what and not version) or ("{torch}" in what and not numbers(torch)):
         what = found.name
@@ -57,6 +59,16 @@ def reinstall(machine: Snapshot, found: Extension) -> Tuple[str, ...]:
         return (f"{python} -m pip install --force-reinstall --no-deps {what}",)
     what = what.replace("--no-cache-dir", "--no-cache")
     return (f"uv pip install --python {python} --reinstall --no-deps {what}",)
+
+
+def source_note(machine: Snapshot) -> str:
+    """A sentence about a torch that was built from source, as NVIDIA's containers and Jetson have it; else empty."""
+    if machine.torch is None or not source_build(machine.torch.version):
+        return ""
+    return (
+        " This torch is a build of its own (NVIDIA's containers and wheels for Jetson have such versions): wheels of "
+        "the public index are not made for it, so take the build that came with it, or compile against it."
+    )
 
 
 def readable(symbol: str) -> str:

@@ -11,6 +11,7 @@ from envdoc.doctor.rules.extension_words import (
     readable,
     reinstall,
     require_extensions,
+    source_note,
 )
 from envdoc.doctor.rules.machine import judged_models, require_cuda_torch, require_torch, shorten, torch_name
 from envdoc.doctor.rules.registry import Passed, Problem, Skip, rule
@@ -94,7 +95,7 @@ def undefined_symbols(machine: Snapshot) -> Union[List[Problem], Passed]:
             "built": f" Its files say that it was built for torch {found.built_torch}."
             if found.built_torch
             else "",
-            "abi": _string_abi(first.undefined),
+            "abi": _string_abi(first.undefined) + source_note(machine),
             "effect": extension_use(found.name).effect,
         }
         evidence = tuple(
@@ -140,7 +141,7 @@ def missing_libraries(machine: Snapshot) -> Union[List[Problem], Passed]:
             "library": shorten(lacking[0], 26),
             "file": next(library.file for library in libraries if lacking[0] in library.missing),
             "all": ", ".join(lacking),
-            "reason": reason,
+            "reason": reason + (f".{source_note(machine)}"[:-1] if source_note(machine) else ""),
             "effect": extension_use(found.name).effect,
         }
         evidence = tuple(

@@ -31,6 +31,7 @@ from envdoc.doctor.rules import (
     toolkit,
     torch_build,
     variables,
+    vendor_torch,
 )
 
 families = (
@@ -64,4 +65,5 @@ families = (
     rented,
     extensions,
     extension_systems,
+    vendor_torch,
 )

@@ -7,7 +7,7 @@ from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import require_packages, shorten
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.requirements import TRAINING, Need, needs, training_packages
-from envdoc.doctor.tables.versions import parsed, public, satisfies
+from envdoc.doctor.tables.versions import fits, parsed, public, satisfies
 
 # Owners whose stated bounds were seen to be real when crossed: an ImportError or a broken Trainer followed.
 STRICT = ("transformers", "tokenizers", "peft", "accelerate", "datasets", "huggingface-hub", "torchvision")
@@ -210,7 +210,7 @@ def _missing_by_owner(machine: Snapshot) -> Dict[str, List[Need]]:
 
 
 def _conflicts(machine: Snapshot) -> List[Need]:
-    return [need for need in _needs(machine) if need.found and not satisfies(need.found, need.specifier)]
+    return [need for need in _needs(machine) if need.found and not fits(need.found, need.specifier)]
 
 
 def _missing(owner: str, lacking: List[Need], command: str = "") -> Problem:

@@ -19,7 +19,7 @@ from envdoc.doctor.rules.machine import (
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.tables.architectures import serving
 from envdoc.doctor.tables.torch_builds import torch_release
-from envdoc.doctor.tables.versions import numbers, parsed, satisfies
+from envdoc.doctor.tables.versions import fits, numbers, parsed, satisfies
 
 # The first torch that works with NumPy 2 (pytorch/pytorch#132179).
 NUMPY_2_SINCE = "2.3"
@@ -102,7 +102,7 @@ def numpy_2_with_old_torch(machine: Snapshot) -> List[Problem]:
     numpy = version_of(machine, "numpy")
     if numpy is None:
         raise Skip("numpy was not found")
-    if not satisfies(numpy, ">=2") or satisfies(torch.version, f">={NUMPY_2_SINCE}"):
+    if not satisfies(numpy, ">=2") or fits(torch.version, f">={NUMPY_2_SINCE}"):
         return []
     return [Problem({"torch": torch_name(torch), "numpy": numpy}, affects=("torch", "numpy", "transformers"))]
 

@@ -16,7 +16,7 @@ from envdoc.doctor.rules.machine import (
     version_of,
 )
 from envdoc.doctor.rules.registry import Problem, Skip, rule
-from envdoc.doctor.tables.versions import satisfies
+from envdoc.doctor.tables.versions import satisfies, source_build
 
 DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
@@ -50,6 +50,10 @@ def stale_distributed(machine: Snapshot) -> List[Problem]:
 def library_path(machine: Snapshot) -> List[Problem]:
     """CUDA folders on LD_LIBRARY_PATH beside a torch that brings its own CUDA."""
     torch, cuda = require_cuda_torch(machine)
+    if source_build(
+        torch.version
+    ):  # of NVIDIA's containers and Jetson: it uses the CUDA that is installed there
+        raise Skip("this torch brings no CUDA libraries of its own")
     value = machine.variables.get("LD_LIBRARY_PATH", "")
     folders = [folder for folder in value.split(":") if CUDA_FOLDER.search(folder)]
     if not folders:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:  # packaging costs 30 ms to import, which a quick check of the
     from packaging.version import Version
 
 _NUMBER = re.compile(r"\d+")
+_SOURCE_BUILD = re.compile(r"(\d+(?:\.\d+)+)a0(\+[\w.]+)?$")
+_LOCAL = re.compile(r"\+[A-Za-z0-9.]+")
 
 
 def numbers(text: str) -> Tuple[int, ...]:
@@ -50,6 +52,26 @@ def satisfies(version: str, specifier: str) -> bool:
     """
     known, wanted = parsed(version), specifiers(specifier)
     return known is None or wanted is None or wanted.contains(known, prereleases=True)
+
+
+@lru_cache(maxsize=None)
+def fits(version: str, specifier: str) -> bool:
+    """`satisfies`, with a build of the source before a release ("2.9.0a0+145a3a7bda.nv25.10") taken for that release.
+
+    NVIDIA's containers and wheels for Jetson carry such versions, which PEP 440 places below 2.9.0. Whether a program
+    refuses them is the program's matter: transformers does, by `satisfies`; metadata means the release.
+    """
+    release = source_build(version)
+    if satisfies(version, specifier) or not release:
+        return satisfies(version, specifier)
+    plain = _LOCAL.sub("", specifier)
+    return satisfies(release, plain) or satisfies(release + "a0", plain)
+
+
+def source_build(version: str) -> str:
+    """The release that a build of its source leads to: "2.9.0" for "2.9.0a0+145a3a7bda.nv25.10"; else empty."""
+    match = _SOURCE_BUILD.match(version)
+    return match.group(1) if match else ""
 
 
 @lru_cache(maxsize=None)

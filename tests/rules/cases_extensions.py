@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rule_machines import GTX_1080, RTX_4090, SITE, machine
+from rule_machines import GTX_1080, RTX_4090, SITE, Machine, machine, recorded
 
 from envdoc.doctor.facts.snapshot import Distribution, Extension, ExtensionLibrary, Extensions, Integrity
 
@@ -216,3 +216,27 @@ SKIPPED = {
     "PKG020": [machine(), TAGGED],
     "PKG021": [machine(), beside()],
 }
+
+# NVIDIA's own builds of torch.
+NGC, JETSON = Machine(recorded("ngc-25.10")), Machine(recorded("jetson-orin"))
+REPLACED = NGC.torch(version="2.9.1+cu128", cuda="12.8")
+FAILING.update(
+    TOR014=[
+        JETSON.torch(version="2.8.0+cpu", cuda=None),
+        JETSON.torch(version="2.8.0+cu126", cuda="12.6"),
+        JETSON.torch(version="2.5.1+cpu", cuda=None).but(gpus=()),
+    ],
+    TOR015=[REPLACED, REPLACED.but(packages=()), REPLACED.but(variables={"NVIDIA_PYTORCH_VERSION": "24.01"})],
+)
+PASSING.update(
+    TOR014=[
+        JETSON,
+        JETSON.torch(version="2.8.0"),  # wheels of others for Jetson carry no label
+        JETSON.torch(version="2.13.0+cu130", cuda="13.0"),  # from CUDA 13 on servers and Thor share theirs
+    ],
+    TOR015=[NGC, NGC.but(variables={"NVIDIA_PYTORCH_VERSION": "25.10"})],
+)
+SKIPPED.update(
+    TOR014=[machine(), NGC],
+    TOR015=[machine(), REPLACED.interpreter(is_virtual_environment=True)],
+)

@@ -2,12 +2,13 @@
 
 import cases_extensions as cases
 import pytest
-from rule_machines import recorded
+from rule_machines import package, recorded
 
 from envdoc.doctor.finding import Severity, Status
 from envdoc.doctor.rules.extension_words import readable
 from envdoc.doctor.rules.registry import all_rules
 from envdoc.doctor.tables.extensions import extension_use, torchvision_for
+from envdoc.doctor.tables.versions import fits
 
 RULES = {rule.code: rule for rule in all_rules()}
 
@@ -106,3 +107,54 @@ def test_unknown_extensions_get_a_row_too():
 def test_snapshots_from_before_are_skipped(code):
     """A snapshot that an older envdoc wrote tells nothing about extensions."""
     assert Status.SKIPPED is RULES[code].run(recorded("seed-4090"))[0].status
+
+
+@pytest.mark.parametrize(
+    ("version", "specifier", "expected"),
+    [
+        ("2.9.0a0+145a3a7bda.nv25.10", ">=2.9.0", True),
+        ("2.9.0a0+145a3a7bda.nv25.10", "==2.9.0a0+145a3a7bda", True),
+        ("2.9.0a0+145a3a7bda.nv25.10", "==2.9.0", True),
+        ("2.9.0a0+145a3a7bda.nv25.10", "<2.9", False),
+        ("2.9.0a0+145a3a7bda.nv25.10", "==2.8.0", False),
+        ("2.9.0a0+145a3a7bda.nv25.10", ">=2.10", False),
+        ("2.9.0rc1", ">=2.9.0", False),
+        ("2.8.0+cu128", "==2.8.0", True),
+        ("2.8.0+cu128", "==2.8.1", False),
+    ],
+)
+def test_a_build_of_the_source_is_taken_for_its_release(version, specifier, expected):
+    """NVIDIA's torch has versions below the release that they lead to; metadata means the release."""
+    assert expected == fits(version, specifier)
+
+
+def test_requirements_of_torch_in_the_image_of_nvidia():
+    """`torch==2.9.0a0+145a3a7bda` is met by the image's torch, and `torch>=2.10` is not."""
+    asking = package("accelerate", "9.0", requires=("torch>=2.10",))
+    packages = tuple(p for p in cases.NGC.snapshot.packages if p.name != "accelerate")
+    conflicting = cases.NGC.but(packages=(*packages, asking)).snapshot
+    assert [Status.OK] == [check.status for check in RULES["PKG002"].run(cases.NGC.snapshot)]
+    assert [("accelerate", "torch")] == [check.affects for check in RULES["PKG002"].run(conflicting)]
+
+
+def test_torch_of_the_image_replaced_is_as_bad_as_what_is_left():
+    """A warning where parts that were compiled for the image's torch are there, a note where none is."""
+    severities = [
+        RULES["TOR015"].run(machine.snapshot)[0].severity for machine in cases.FAILING["TOR015"][:2]
+    ]
+    assert [Severity.WARNING, Severity.INFO] == severities
+
+
+def test_no_index_has_wheels_for_a_torch_of_nvidia():
+    """Beside the image's torch no command installs torchvision from the index again, and the detail says why."""
+    machine = cases.NGC.but(
+        extensions=cases.beside(
+            cases.extension(
+                "torchvision",
+                "0.24.0",
+                (cases.library("torchvision/_C.so", undefined=(cases.SYMBOL,), undefined_count=1),),
+            )
+        ).snapshot.extensions
+    )
+    (check,) = RULES["TOR011"].run(machine.snapshot)
+    assert () == check.fix.commands and "build of its own" in check.detail

@@ -24,6 +24,11 @@ EXPECTED = {
     "gtx1080-driver470": {"DRV010": "error", "TOR003": "error", "BNB003": "error", "BNB004": "warning"},
     "b200": {"TOR003": "error"},
     "wsl": {},
+    "ngc-25.10": {},  # NVIDIA's image of PyTorch, its own torch over driver 570 by its compat libcuda
+    "jetson-orin": {
+        "BNB001": "info",
+        "CFG002": "info",
+    },  # NVIDIA's wheel for Jetson, Python 3.10, no bitsandbytes
     "t4-container": {"DRV011": "info", "SYS004": "warning"},
 }
 
