@@ -5,8 +5,8 @@ grows with the symbols that are asked for, not with those that libtorch_cpu.so e
 glibc (elf/dl-lookup.c) and binutils; no standard describes it.
 """
 
-import os
 import struct
+from functools import lru_cache
 from typing import Iterable, List, Tuple
 
 from envdoc.doctor.facts.elf import Elf, ElfError
@@ -15,6 +15,7 @@ from envdoc.doctor.facts.elf_dynamic import GNU_HASH, STRSZ, STRTAB, SYMTAB, Dyn
 _SYMBOL = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
 _HEADER = struct.Struct("<IIII")  # buckets, index of the first hashed symbol, bloom words, bloom shift
 _STB_WEAK = 2
+_NAMES = "latin-1"  # names of symbols are bytes; this keeps each as one character, and is quick
 _CHAIN_LIMIT = 1 << 12  # symbols of one bucket; a healthy table has two or three
 
 
@@ -24,19 +25,20 @@ def undefined(section: DynamicSection) -> Tuple[str, ...]:
     symbols = next(iter(elf.named(".dynsym")), None)
     if symbols is None or not section.offset(STRTAB):
         return ()
-    strings = elf.read(section.offset(STRTAB), section.one(STRSZ))
+    strings = elf.read(section.offset(STRTAB), section.one(STRSZ)).decode(_NAMES)
     raw = elf.read(symbols.offset, symbols.size_bytes // _SYMBOL.size * _SYMBOL.size)
     found: List[str] = []
     for name, info, _, index, _, _ in _SYMBOL.iter_unpack(raw):
         if index == 0 and name and info >> 4 != _STB_WEAK:
-            found.append(os.fsdecode(strings[name : strings.find(b"\0", name)]))
+            found.append(strings[name : strings.find("\0", name)])
     return tuple(found)
 
 
+@lru_cache(maxsize=1 << 14)  # extensions of one torch ask for the same symbols
 def gnu_hash(name: str) -> int:
     """The hash of a symbol's name: h * 33 + c over its bytes, from 5381, in 32 bits."""
     value = 5381
-    for byte in os.fsencode(name):
+    for byte in name.encode(_NAMES):
         value = (value * 33 + byte) & 0xFFFFFFFF
     return value
 
@@ -87,7 +89,7 @@ class Exports:
         start, _, _, section, _, _ = _SYMBOL.unpack(entry)
         if section == 0:
             return False
-        wanted = os.fsencode(name) + b"\0"
+        wanted = name.encode(_NAMES) + b"\0"
         place = self._strings + start
         if place + len(wanted) > self._elf.size_bytes:
             return False

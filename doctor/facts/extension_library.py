@@ -42,7 +42,7 @@ class Process:
         """Every symbol version that some libstdc++ of this process has; empty where none was found."""
         if self._libstdcxx is None:
             found: List[str] = []
-            for path in self.places.paths("libstdc++.so.6"):
+            for path in dict.fromkeys(path.resolve() for path in self.places.paths("libstdc++.so.6")):
                 try:
                     with Elf(path) as elf:
                         found += versions_defined(DynamicSection(elf))

@@ -83,6 +83,9 @@ _PASSED_OVER_FAMILIES = ("nvidia_", "cuda_", "tensorflow", "jax", "cupy", "pysid
 _RECORD_LIMIT_BYTES = 1 << 26
 _IN_RECORD = re.compile(rb'^"?([^,"\n]+\.so)"?,', re.MULTILINE)
 _FILES_LIMIT = 400  # of one distribution
+# With `quick` two libraries of a distribution are read, these first: the ones that its import needs.
+_QUICK_FILES = 2
+_FIRST = re.compile(r"(^|/)(_C(_stable(_libtorch)?)?\.|libtorchaudio|[^/]*_cuda\.|common_ops)")
 _SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/")
 
 
@@ -122,7 +125,10 @@ def extensions(
 
 def _libraries(candidate: _Candidate, process: Process) -> Tuple[ExtensionLibrary, ...]:
     siblings = {Path(file).name: candidate.folder / file for file in candidate.files}
-    told = (read(candidate.folder / file, file, siblings, process) for file in candidate.files)
+    files = candidate.files
+    if process.quick:
+        files = tuple(sorted(files, key=lambda file: not _FIRST.search(file))[:_QUICK_FILES])
+    told = (read(candidate.folder / file, file, siblings, process) for file in files)
     return tuple(library for library in told if library is not None)
 
 

@@ -55,6 +55,14 @@ def reinstall(machine: Snapshot, found: Extension) -> Tuple[str, ...]:
         what = found.name
     what = what.format(version=version, torch=".".join(map(str, numbers(public(torch))[:2])) + ".*")
     python = machine.interpreter.path or "python3"
+    if extension_use(found.name).resolve and numbers(torch):
+        how = f"{python} -m pip" if machine.interpreter.has_pip else "uv pip"
+        target = "" if machine.interpreter.has_pip else f" --python {python}"
+        sure = " -y" if machine.interpreter.has_pip else ""
+        return (
+            f"{how} uninstall{target}{sure} {found.name}",
+            f'{how} install{target} {what} "torch=={public(torch)}"',
+        )
     if machine.interpreter.has_pip:
         return (f"{python} -m pip install --force-reinstall --no-deps {what}",)
     what = what.replace("--no-cache-dir", "--no-cache")

@@ -89,8 +89,7 @@ def undefined_symbols(machine: Snapshot) -> Union[List[Problem], Passed]:
             "name": extension_name(found),
             "torch": torch_name(torch),
             "file": first.file,
-            "symbol": shorten(readable(first.undefined[0]), 90),
-            "mangled": shorten(first.undefined[0], 160),
+            "symbol": _said(first.undefined[0]),
             "count": "one symbol" if first.undefined_count == 1 else f"{first.undefined_count} symbols",
             "built": f" Its files say that it was built for torch {found.built_torch}."
             if found.built_torch
@@ -99,7 +98,7 @@ def undefined_symbols(machine: Snapshot) -> Union[List[Problem], Passed]:
             "effect": extension_use(found.name).effect,
         }
         evidence = tuple(
-            f"{library.file}: undefined symbol {shorten(symbol, 160)} ({shorten(readable(symbol), 90)})"
+            f"{library.file}: undefined symbol {_said(symbol)}"
             for library in broken[:3]
             for symbol in library.undefined[:3]
         )
@@ -216,6 +215,12 @@ def _built(found: Extension) -> str:
     parts = [f"torch {found.built_torch}"] if found.built_torch else []
     parts += [f"CUDA {found.built_cuda}"] if found.built_cuda else []
     return f" (built for {', '.join(parts)})" if parts else ""
+
+
+def _said(symbol: str) -> str:
+    """`c10::cuda::SetDevice (_ZN3c104cuda9SetDeviceEi)`"""
+    name = readable(symbol)
+    return name if name == symbol else f"{shorten(name, 90)} ({shorten(symbol, 160)})"
 
 
 def _string_abi(symbols: Tuple[str, ...]) -> str:

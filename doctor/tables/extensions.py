@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Dict
+from typing import Any, Dict
 
 from envdoc.doctor.tables import load
 from envdoc.doctor.tables.versions import numbers
@@ -19,6 +19,7 @@ class ExtensionUse:
     main: str = ""  # regular expression, searched in the name of a file
     without_gpu: str = ""
     kernels: str = "needed"  # or "optional"
+    resolve: bool = False  # each release is for one torch by its metadata: pip finds the one for this torch
 
     def is_main(self, file: str) -> bool:
         """Whether the distribution cannot do without that library."""
@@ -28,7 +29,7 @@ class ExtensionUse:
 @lru_cache(maxsize=None)
 def extension_use(name: str) -> ExtensionUse:
     """The row of a normalised name; for one that is not in the table, what is true of any."""
-    rows: Dict[str, Dict[str, str]] = load("extensions")["extension"]
+    rows: Dict[str, Dict[str, Any]] = load("extensions")["extension"]
     if name in rows:
         return ExtensionUse(**rows[name])
     return ExtensionUse("warning", "what imports it fails", f"--no-build-isolation --no-cache-dir {name}")
