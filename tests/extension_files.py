@@ -33,6 +33,7 @@ def compiled(
     exports: Iterable[str] = (),
     code: Sequence[str] = (),
     versions: Sequence[Tuple[str, str]] = (),
+    soname: str = "",
 ) -> Path:
     """A shared library at `path` that wants these symbols from these libraries, and defines `exports`.
 
@@ -45,7 +46,7 @@ def compiled(
     source = "".join(f"extern int {symbol}(void);\n" for symbol in used)
     source += "".join(f"int {symbol}(void) {{ return 1; }}\n" for symbol in exports)
     source += "int use_all(void) { return 0" + "".join(f" + {symbol}()" for symbol in used) + "; }\n"
-    stubs = []
+    stubs: list = []
     for number, (library, version) in enumerate(versions):
         source += f"extern int versioned_{number}(void);\nint use_{number}(void) {{ return versioned_{number}(); }}\n"
         script = folder / f"{number}.map"
@@ -58,6 +59,7 @@ def compiled(
     if code:
         (folder / "code.bin").write_bytes(fat_binary(*code))
         source += f'__asm__(".section .nv_fatbin,\\"a\\"\\n.incbin \\"{folder}/code.bin\\"\\n.previous");\n'
+    stubs += [f"-Wl,-soname,{soname}"] if soname else []
     _linked(path, source, "-Wl,--no-as-needed", *stubs, "-Wl,--unresolved-symbols=ignore-all", folder=folder)
     for file in sorted(folder.iterdir()):
         file.unlink()

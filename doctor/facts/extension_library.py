@@ -65,11 +65,11 @@ def read(path: Path, file: str, siblings: Dict[str, Path], process: Process) -> 
             section, asked = DynamicSection(elf), dynamic(elf)
             architectures = fatbin.architectures(elf, 8, QUICK_ENTRIES if process.quick else 0)
             needed = tuple(name for name in asked.needed if FAMILY.fullmatch(name) or _CUDA.fullmatch(name))
-            versions = () if other else _versions(versions_needed(section), process)
-            if not (architectures or needed or versions or elf.named(".nv_fatbin")):
-                return None
             folders = expanded((*asked.rpath, *asked.runpath), path)
             folders += [str(sibling.parent) for sibling in siblings.values()]
+            versions = () if other else _versions(versions_needed(section), folders, process)
+            if not (architectures or needed or versions or elf.named(".nv_fatbin")):
+                return None
             missing = () if other else _missing(needed, folders, process)
             lacking: Tuple[str, ...] = ()
             if not missing and not other and _may_compare(asked.needed, folders, siblings, process):
@@ -107,8 +107,11 @@ def _may_compare(
     return all(process.places.has(name, folders) for name in others)
 
 
-def _versions(needed: Iterable[Tuple[str, str]], process: Process) -> Tuple[str, ...]:
-    """The symbol versions that this system does not have, the newest of each kind."""
+def _versions(needed: Iterable[Tuple[str, str]], folders: Sequence[str], process: Process) -> Tuple[str, ...]:
+    """The symbol versions that this system does not have, the newest of each kind.
+
+    A library that brings a libstdc++ of its own in one of `folders` is not judged by the system's.
+    """
     lacking: Dict[str, str] = {}
     for library, version in needed:
         kind, _, number = version.rpartition("_")
@@ -117,7 +120,9 @@ def _versions(needed: Iterable[Tuple[str, str]], process: Process) -> Tuple[str,
         if kind == "GLIBC" and process.glibc:
             is_missing = _numbers(number) > _numbers(process.glibc)
         elif kind in ("GLIBCXX", "CXXABI") and library == "libstdc++.so.6" and process.libstdcxx:
-            is_missing = version not in process.libstdcxx
+            is_missing = version not in process.libstdcxx and not process.places.is_in(
+                "libstdc++.so.6", folders
+            )
         else:
             continue
         if is_missing and _numbers(number) > _numbers(lacking.get(kind, "").rpartition("_")[2]):

@@ -9,6 +9,9 @@ import re
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Sequence
 
+from envdoc.doctor.facts.elf import ElfError
+from envdoc.doctor.facts.elf_dynamic import dynamic_of
+
 # What glibc's loader searches without being told, on Debian, Fedora and Arch (ld.so(8); multiarch folders of Debian).
 _SYSTEM = (
     "/lib",
@@ -23,6 +26,8 @@ _SYSTEM = (
 )
 _CONFIGURATION = "/etc/ld.so.conf"
 _LINES_LIMIT = 1000
+_TORCH_LOADERS = ("libtorch_global_deps.so", "libc10_cuda.so", "libtorch_cuda.so")
+_RENAMED = re.compile(r"^lib.*[-.][0-9a-f]{8}\.so")
 
 
 class Places:
@@ -36,11 +41,23 @@ class Places:
         own = [f"{prefix}/lib" for prefix in dict.fromkeys(prefixes) if prefix]
         self.process: List[str] = [*own, *told, *_configured(), *_SYSTEM]  # for libstdc++ and the like
         self.torch = f"{torch}/lib" if torch else ""
-        self._wheels = [self.torch, *(folder for entry in sys_path for folder in _nvidia_folders(entry))]
+        if self.torch:
+            self._listed[self.torch] = self._names(self.torch) | _own_names(
+                self.torch, self._names(self.torch)
+            )
+        self._wheels = [
+            self.torch,
+            *_asked_by_torch(self.torch),
+            *(folder for entry in sys_path for folder in _nvidia_folders(entry)),
+        ]
 
     def has(self, name: str, own_folders: Sequence[str] = ()) -> bool:
         """Whether a file of that name lies in one of `own_folders`, beside torch, in NVIDIA's wheels or the system."""
-        return any(name in self._names(folder) for folder in (*own_folders, *self._wheels, *self.process))
+        return self.is_in(name, own_folders) or self.is_in(name, (*self._wheels, *self.process))
+
+    def is_in(self, name: str, folders: Sequence[str]) -> bool:
+        """Whether a file of that name lies in one of these folders."""
+        return any(name in self._names(folder) for folder in folders)
 
     def paths(self, name: str) -> List[Path]:
         """Every place of the process where a file of that name lies."""
@@ -53,6 +70,34 @@ class Places:
             except (OSError, ValueError):
                 self._listed[folder] = frozenset()
         return self._listed[folder]
+
+
+def _asked_by_torch(folder: str) -> List[str]:
+    """Where torch's own libraries have CUDA's looked for: what they loaded from there is there for extensions too."""
+    found: List[str] = []
+    for name in _TORCH_LOADERS if folder else ():
+        path = Path(folder) / name
+        try:
+            asked = dynamic_of(path)
+        except (OSError, ElfError):
+            continue
+        found += expanded((*asked.rpath, *asked.runpath), path)
+    return list(dict.fromkeys(found))
+
+
+def _own_names(folder: str, names: FrozenSet[str]) -> FrozenSet[str]:
+    """The names that renamed libraries give themselves.
+
+    torch's wheels of CUDA 10 and 11 hold libcudart-80664282.so.10.2, whose SONAME is still libcudart.so.10.2 (read
+    off torch 1.12.1): once torch has loaded it, it answers an extension that asks for that name.
+    """
+    found: List[str] = []
+    for name in filter(_RENAMED.search, names):
+        try:
+            found.append(dynamic_of(Path(folder) / name).soname)
+        except (OSError, ElfError):
+            continue
+    return frozenset(found)
 
 
 def expanded(folders: Sequence[str], library: Path) -> List[str]:

@@ -1,15 +1,16 @@
 """How compiled extensions are named, chosen and reinstalled, for every rule that judges them."""
 
 import re
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 from envdoc.doctor.facts.snapshot import Extension, ExtensionLibrary, Extensions, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import models, require_interpreter, shorten
 from envdoc.doctor.rules.registry import Skip
-from envdoc.doctor.tables.extensions import extension_use, torchvision_for
+from envdoc.doctor.tables.extensions import extension_use, is_known_extension, torchvision_for
 from envdoc.doctor.tables.versions import numbers, public, source_build
 
+TORCH_LIBRARY = ("libc10", "libtorch", "libshm")
 _COMPONENT = re.compile(r"(\d+)")
 
 
@@ -36,9 +37,20 @@ def deciding(found: Extension) -> Tuple[ExtensionLibrary, ...]:
     return tuple([library for library in loadable if use.is_main(library.file)] or loadable)
 
 
-def load_severity(machine: Snapshot, found: Extension) -> Severity:
-    """How bad it is that the compiled part of this distribution does not load."""
+def load_severity(machine: Snapshot, found: Extension, broken: Sequence[str] = ()) -> Severity:
+    """How bad it is that these files of a distribution do not load.
+
+    Of one that no table knows it is a note where other parts of it load, and where it does not build on torch:
+    onnxruntime goes on without its part for CUDA.
+    """
     use = extension_use(found.name)
+    if broken and not is_known_extension(found.name):
+        rest = [library for library in deciding(found) if library.needed and library.file not in broken]
+        on_torch = any(
+            name.startswith(TORCH_LIBRARY) for library in found.libraries for name in library.needed
+        )
+        if rest or not on_torch or not models(machine):
+            return Severity.INFO
     return Severity(use.severity if models(machine) or not use.without_gpu else use.without_gpu)
 
 

@@ -5,6 +5,7 @@ from typing import List, Tuple, Union
 from envdoc.doctor.facts.snapshot import Extension, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.extension_words import (
+    TORCH_LIBRARY,
     deciding,
     extension_name,
     load_severity,
@@ -19,7 +20,6 @@ from envdoc.doctor.tables.architectures import serving
 from envdoc.doctor.tables.extensions import extension_use, is_known_extension
 from envdoc.doctor.tables.versions import numbers, public
 
-_TORCH_LIBRARY = ("libc10", "libtorch", "libshm")
 _CUDA_BUILD = ("libc10_cuda.so", "libtorch_cuda.so", "libtorch_cuda_linalg.so")
 # deepspeed refuses operators that were compiled for another torch or CUDA than the one that runs
 # (assert_torch_info in op_builder/builder.py); every other one is judged by its symbols.
@@ -102,7 +102,7 @@ def undefined_symbols(machine: Snapshot) -> Union[List[Problem], Passed]:
             for library in broken[:3]
             for symbol in library.undefined[:3]
         )
-        severity = load_severity(machine, found)
+        severity = load_severity(machine, found, [library.file for library in broken])
         problems.append(
             Problem(values, evidence, (found.name,), severity, commands=reinstall(machine, found))
         )
@@ -127,7 +127,7 @@ def missing_libraries(machine: Snapshot) -> Union[List[Problem], Passed]:
         lacking.sort(key=lambda name: name not in _CUDA_BUILD)
         if any(name in _CUDA_BUILD for name in lacking) and not torch.cuda:
             reason = f"It is a build for CUDA, and {torch_name(torch)} is a build without it"
-        elif lacking[0].startswith(_TORCH_LIBRARY):
+        elif lacking[0].startswith(TORCH_LIBRARY):
             reason = f"{torch_name(torch)} has no library of that name: it was built for another one"
         else:
             own = f"is built for CUDA {torch.cuda}" if torch.cuda else "is built without CUDA"
@@ -146,7 +146,7 @@ def missing_libraries(machine: Snapshot) -> Union[List[Problem], Passed]:
         evidence = tuple(
             f"{library.file}: needs {', '.join(library.missing)}" for library in libraries if library.missing
         )
-        severity = load_severity(machine, found)
+        severity = load_severity(machine, found, [library.file for library in libraries if library.missing])
         problems.append(
             Problem(values, evidence[:5], (found.name,), severity, commands=reinstall(machine, found))
         )

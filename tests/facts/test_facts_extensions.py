@@ -107,6 +107,23 @@ def test_libraries_of_another_cuda(site):
     assert () == found(site, LD_LIBRARY_PATH=str(elsewhere)).found[0].libraries[0].missing
 
 
+def test_a_renamed_library_of_torch_answers_to_its_own_name(site):
+    """torch's wheels for CUDA 11 hold libcudart-d0da41ae.so.11.0, which still calls itself libcudart.so.11.0."""
+    renamed = site / "torch" / "lib" / "libcudart-d0da41ae.so.11.0"
+    compiled(renamed, soname="libcudart.so.11.0")
+    install(site, "flash-attn", "2.3.6", flash_attn_2_cuda={"needed": ["libc10.so", "libcudart.so.11.0"]})
+    assert () == found(site).found[0].libraries[0].missing
+
+
+def test_quick_reads_two_libraries_of_a_distribution(site):
+    """The ones that its import needs go before the others."""
+    how = {"needed": ["libc10.so"]}
+    install(site, "flash-attn", "2.8.3", another=how, flash_attn_2_cuda=how, more=how)
+    assert 3 == len(found(site).found[0].libraries)
+    libraries = found(site, quick=True).found[0].libraries
+    assert (f"flash_attn_2_cuda.{SUFFIX}", 2) == (libraries[0].file, len(libraries))
+
+
 def test_a_cpu_torch_has_no_cuda_libraries(site):
     """What a CUDA build asks of torch itself is told like the rest."""
     (site / "torch" / "lib" / "libc10_cuda.so").unlink()

@@ -108,3 +108,9 @@ def vllm_without_kernels(box):
     """A vLLM whose own kernels end before this GPU, with a part for another GPU beside them."""
     box.gpu_machine(fakes.RTX_4090)
     extension(box, "vllm", "0.6.0", "vllm/_C.abi3.so", needed=TORCH, code=["sm_90a"])
+
+
+@fault("E11", "TOR014", also=["TOR004"], says=["Jetson", "tegra"])
+def server_torch_on_a_jetson(box):
+    """The torch of the public index, a build without CUDA, on a Jetson board."""
+    fakes.machine(box.root, {"/proc/sys/kernel/osrelease": "5.15.148-tegra\n"})

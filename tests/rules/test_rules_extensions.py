@@ -1,5 +1,7 @@
 """What the rules about compiled extensions say, how badly they say it, and where they keep silent."""
 
+from dataclasses import replace
+
 import cases_extensions as cases
 import pytest
 from rule_machines import package, recorded
@@ -43,6 +45,20 @@ def test_nothing_is_said_where_nothing_can_be(code, machine):
 def test_severity_is_what_a_run_would_feel(code, number, severity):
     """An error is what ends a fine-tune; the rest depends on what asks for the extension."""
     assert severity == RULES[code].run(cases.FAILING[code][number].snapshot)[0].severity
+
+
+def test_an_unknown_distribution_that_loads_in_part_is_a_note():
+    """Some of its operators are lost. So is what does not build on torch, such as onnxruntime's part for CUDA."""
+    part = cases.library("a.so", undefined=(cases.SYMBOL,), undefined_count=1)
+    whole = cases.extension("my-ops", "1.0", (part,))
+    in_part = cases.extension("my-ops", "1.0", (part, cases.library("b.so")))
+    cuda = cases.library("onnxruntime/capi/libonnxruntime_providers_cuda.so", needed=("libcublas.so.12",))
+    onnx = cases.extension("onnxruntime-gpu", "1.22.0", (replace(cuda, missing=("libcublas.so.12",)),))
+    severities = [
+        RULES[code].run(cases.beside(found).snapshot)[0].severity
+        for code, found in (("TOR011", whole), ("TOR011", in_part), ("TOR012", onnx))
+    ]
+    assert [Severity.WARNING, Severity.INFO, Severity.INFO] == severities
 
 
 def test_every_library_has_its_passing_line():
