@@ -58,6 +58,7 @@ def read(path: Path, file: str, siblings: Dict[str, Path], process: Process) -> 
     `file` is its name relative to its distribution, `siblings` are the other libraries of that by name. A damaged
     one is described by its `problem` where its name or its header tells nothing more.
     """
+    file = file.encode("utf-8", "replace").decode()  # a name need not be text, and a snapshot is
     tag = _PYTHON_TAG.search(path.name)
     other = bool(tag and len(process.python) > 1 and (int(tag[1]), int(tag[2])) != process.python[:2])
     try:
