@@ -24,6 +24,7 @@ _CUDA_BUILD = ("libc10_cuda.so", "libtorch_cuda.so", "libtorch_cuda_linalg.so")
 # deepspeed refuses operators that were compiled for another torch or CUDA than the one that runs
 # (assert_torch_info in op_builder/builder.py); every other one is judged by its symbols.
 _REFUSES_BY_VERSION = "deepspeed"
+_REFUSES_CUDA_MAJOR = "torchvision"  # when it is imported (_check_cuda_version in extension.py)
 
 
 @rule("TOR010")
@@ -175,6 +176,11 @@ def built_for_another(machine: Snapshot) -> Union[List[Problem], Passed]:
             "torch": torch_name(torch),
             "cuda": f"CUDA {torch.cuda}" if torch.cuda else "no CUDA",
             "source": found.built_source,
+            "verdict": (
+                "It compares the two and refuses"
+                if found.name in (_REFUSES_BY_VERSION, _REFUSES_CUDA_MAJOR)
+                else "Its symbols could not be looked up in this torch, and are not made for it"
+            ),
             "effect": extension_use(found.name).effect,
         }
         problems.append(

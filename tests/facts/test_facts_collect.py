@@ -47,6 +47,7 @@ def test_quick_tells_the_same(patient, bare_machine):
             "taken_at": "",
             "storage": places,
             "integrity": snapshot.integrity is not None,
+            "extensions": snapshot.extensions is not None,
         }
 
     target = Target(str(patient), "test")
