@@ -34,6 +34,7 @@ def compiled(
     code: Sequence[str] = (),
     versions: Sequence[Tuple[str, str]] = (),
     soname: str = "",
+    runpath: str = "",
 ) -> Path:
     """A shared library at `path` that wants these symbols from these libraries, and defines `exports`.
 
@@ -60,6 +61,7 @@ def compiled(
         (folder / "code.bin").write_bytes(fat_binary(*code))
         source += f'__asm__(".section .nv_fatbin,\\"a\\"\\n.incbin \\"{folder}/code.bin\\"\\n.previous");\n'
     stubs += [f"-Wl,-soname,{soname}"] if soname else []
+    stubs += [f"-Wl,--enable-new-dtags,-rpath,{runpath}"] if runpath else []
     _linked(path, source, "-Wl,--no-as-needed", *stubs, "-Wl,--unresolved-symbols=ignore-all", folder=folder)
     for file in sorted(folder.iterdir()):
         file.unlink()

@@ -115,6 +115,17 @@ def test_a_renamed_library_of_torch_answers_to_its_own_name(site):
     assert () == found(site).found[0].libraries[0].missing
 
 
+def test_what_torch_finds_by_its_own_path_is_there_for_extensions(site):
+    """A torch that was built against a toolkit in a folder of its own names it in its RUNPATH."""
+    toolkit = site.parent / "toolkit"
+    toolkit.mkdir()
+    (toolkit / "libcudart.so.12").touch()
+    (site / "torch" / "lib" / "libc10_cuda.so").unlink()
+    compiled(site / "torch" / "lib" / "libc10_cuda.so", runpath=f"$ORIGIN/../../../{toolkit.name}")
+    install(site, "flash-attn", "2.8.3", flash_attn_2_cuda={"needed": ["libc10.so", "libcudart.so.12"]})
+    assert () == found(site).found[0].libraries[0].missing
+
+
 def test_quick_reads_two_libraries_of_a_distribution(site):
     """The ones that its import needs go before the others."""
     how = {"needed": ["libc10.so"]}

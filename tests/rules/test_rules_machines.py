@@ -19,7 +19,9 @@ EXPECTED = {
     },  # Python 3.8, and the toolkit that the recipe calls "CUDA 12"
     "h100-cu130": {},
     "h200-cu130": {},  # recorded on a real one, with every probe; see docs/gpu-h200.md
-    "h100-deep": {"CFG043": "warning"},  # recorded on a real one with `facts --deep`; pip there is the system's
+    "h100-deep": {
+        "CFG043": "warning"
+    },  # recorded on a real one with `facts --deep`; pip there is the system's
     "cpu": {"GPU001": "info"},
     "gtx1080-driver470": {"DRV010": "error", "TOR003": "error", "BNB003": "error", "BNB004": "warning"},
     "b200": {"TOR003": "error"},
