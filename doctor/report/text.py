@@ -65,11 +65,12 @@ def _rendered(report: Report, console: Console, unicode: bool) -> str:
 
 def _console() -> Console:
     """A console that writes to a string but asks the real standard output what it can show."""
-    plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    plain = not terminal or os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
     width = shutil.get_terminal_size((MAX_WIDTH_COLUMNS, 24)).columns
     return Console(
         file=io.StringIO(),
-        width=PIPE_WIDTH_COLUMNS if not sys.stdout.isatty() else min(max(width, 40), MAX_WIDTH_COLUMNS),
+        width=min(max(width, 40), MAX_WIDTH_COLUMNS) if terminal else PIPE_WIDTH_COLUMNS,
         force_terminal=not plain or bool(os.environ.get("FORCE_COLOR")),
         no_color=bool(os.environ.get("NO_COLOR")),
         highlight=False,
@@ -79,7 +80,7 @@ def _console() -> Console:
 
 def _carries_symbols() -> bool:
     try:
-        "✗•☠→✓".encode(sys.stdout.encoding or "ascii")
+        "✗•☠→✓".encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
