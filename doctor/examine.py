@@ -11,6 +11,7 @@ from typing import Callable, Optional, Sequence
 from envdoc.doctor.errors import SnapshotError
 from envdoc.doctor.facts.collect import collect
 from envdoc.doctor.facts.snapshot import Snapshot, from_json
+from envdoc.doctor.files import read_bytes
 from envdoc.doctor.finding import Check, Fix, Target
 from envdoc.doctor.printable import one_line, several_lines
 from envdoc.doctor.redact import redact, redact_command, without_secrets
@@ -21,6 +22,7 @@ from envdoc.doctor.rules.rented import ROWS
 from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
 
+_SNAPSHOT_LIMIT_BYTES = 1 << 28
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -66,7 +68,7 @@ def look(
 def load_snapshot(path: Path) -> Snapshot:
     """The snapshot in that file. Raises SnapshotError where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, _SNAPSHOT_LIMIT_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SnapshotError(
             f"The snapshot `{path}` cannot be read: {error}.", "Make one with `envdoc facts -o FILE`."

@@ -57,7 +57,7 @@ def parse(text: str, source: str, codes: Collection[str]) -> Iterable[Suppressio
     """The entries of one file, `source` being its name. Raises EnvdocError as `load` does."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise EnvdocError(f"{source} is no valid TOML: {error}.") from error
     table: Any = document
     where = source

@@ -133,6 +133,13 @@ def _bitsandbytes_library(path: Path, backend: str, digits: str) -> Bitsandbytes
         file=path.name,
         backend=backend,
         cuda=f"{digits[:-1]}.{digits[-1]}" if backend == "cuda" and len(digits) > 1 else "",
-        size_bytes=path.stat().st_size,
+        size_bytes=_size(path),
         architectures=found,
     )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing, or to itself
+        return 0
