@@ -85,8 +85,8 @@ def test_no_file_where_a_file_should_be(kind, site, judged):
     make = {
         "pipe": os.mkfifo,
         "folder": os.mkdir,
-        "loop": lambda path: os.symlink(path.name, path),
-        "zero": lambda path: os.symlink("/dev/zero", path),
+        "loop": lambda path: path.symlink_to(path.name),
+        "zero": lambda path: path.symlink_to("/dev/zero"),
     }[kind]
     folder = distribution(site, "odd")
     for name in FILES:
