@@ -7,7 +7,7 @@ from envdoc.doctor.finding import Check
 from envdoc.doctor.report.model import Report, acceptance, group, plural
 
 _CODE = re.compile(r"(?<!`)(`[^`\n]+`)(?!`)")  # a span that our messages write
-_MARKUP = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])|^(?:[#+=-]|\d+(?=[.)]))", re.MULTILINE)
+_MARKUP = re.compile(r"[\\`*\[\]~|]|(?<![^\W_])_|_(?![^\W_])|^(?:[#+=-]|\d+(?=[.)](?:\s|$)))", re.MULTILINE)
 _REFERENCE = re.compile(
     r"(?<!\w)(?:@(?=\w)|#(?=\d))"
 )  # would call people, or link to issues of another project
