@@ -159,8 +159,10 @@ def test_a_difference_is_redacted(private, envdoc, tmp_path):
 
     done = envdoc("diff", tmp_path / "a", tmp_path / "b", env=variables)
 
-    assert "HF_HOME" in done.stdout
-    assert [] == leaks(done, (*SECRETS, *NAMES, str(home)))
+    told = envdoc("diff", tmp_path / "a", tmp_path / "b", "--format", "json", env=variables)
+
+    assert "HF_HOME" in done.stdout and "HF_HOME" in told.stdout
+    assert [] == leaks(done, (*SECRETS, *NAMES, str(home))) + leaks(told, (*SECRETS, *NAMES, str(home)))
 
 
 ERRORS = {
