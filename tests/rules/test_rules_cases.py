@@ -2,10 +2,9 @@
 
 import re
 
-import cases_deep
-import cases_extensions
 import cases_collectors
 import cases_deep
+import cases_extensions
 import cases_host
 import cases_integrity
 import cases_libraries
