@@ -1,13 +1,17 @@
 """Child processes: always an argument list, always a time limit, never a shell."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Mapping, Optional, Sequence
+from threading import Thread
+from typing import IO, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
+
+OUTPUT_LIMIT_BYTES = 1 << 24  # 16 MiB; a report of a child is kilobytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def run(
 ) -> Completed:
     """Run `argv` in a session of its own and return how it ended; its whole process group dies at the limit.
 
-    Output is decoded as UTF-8 with replacement, since a driver tool may print any bytes.
+    Output is decoded as UTF-8 with replacement, since a driver tool may print any bytes; one that prints more than
+    OUTPUT_LIMIT_BYTES is ended there.
     Raises EnvdocError where the program is missing or may not be started.
     """
     started = time.monotonic()
@@ -61,26 +66,68 @@ def run(
         )
     except (OSError, ValueError) as error:
         raise EnvdocError(f"`{argv[0]}` could not be started: {error}.") from error
-    timed_out = False
+    pipes = _Pipes(process, stdin.encode() if stdin is not None else None)
     try:
-        out, err = process.communicate(stdin.encode() if stdin is not None else None, timeout_seconds)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-        _kill_group(process)
-        try:
-            out, err = process.communicate(timeout=5)
-        except subprocess.TimeoutExpired:  # a grandchild outside the group holds the pipe
-            out, err = b"", b""
+        timed_out = not pipes.ended(timeout_seconds)
+        if timed_out:
+            _kill_group(process)
+            pipes.ended(5)  # a grandchild outside the group may hold the pipe; what it said so far is kept
     except BaseException:  # Ctrl-C: take the group along, then let it pass
         _kill_group(process)
         raise
     return Completed(
         returncode=process.returncode if process.returncode is not None else -signal.SIGKILL,
-        stdout=out.decode("utf-8", "replace"),
-        stderr=err.decode("utf-8", "replace"),
+        stdout=pipes.out.decode("utf-8", "replace"),
+        stderr=pipes.err.decode("utf-8", "replace"),
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+class _Pipes:
+    """Both outputs read by threads of their own, each up to the limit, and the input written by a third."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", data: Optional[bytes]) -> None:
+        self.out, self.err = bytearray(), bytearray()
+        self._process = process
+        jobs: List[Tuple[Callable[..., None], Tuple[Any, ...]]] = [
+            (self._read, (process.stdout, self.out)),
+            (self._read, (process.stderr, self.err)),
+        ]
+        if data is not None:
+            jobs.append((self._write, (data,)))
+        self._threads = [Thread(target=job, args=arguments, daemon=True) for job, arguments in jobs]
+        for thread in self._threads:
+            thread.start()
+
+    def ended(self, timeout_seconds: float) -> bool:
+        """Whether the outputs and the process ended within that time."""
+        deadline = time.monotonic() + timeout_seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                return False
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _read(self, pipe: IO[bytes], into: bytearray) -> None:
+        with pipe:
+            while True:
+                block = os.read(pipe.fileno(), 1 << 16)
+                if not block:
+                    return
+                into += block
+                if len(into) > OUTPUT_LIMIT_BYTES:
+                    _kill_group(self._process)
+                    return
+
+    def _write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:
+            pipe.write(data)
 
 
 def _kill_group(process: "subprocess.Popen[bytes]") -> None:

@@ -48,7 +48,8 @@ def run(arguments: Optional[List[str]] = None) -> int:
     """Run one command line and return its exit code."""
     try:
         result = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except EnvdocError as error:
         return _fail(error.message, error.hint)
@@ -58,12 +59,14 @@ def run(arguments: Optional[List[str]] = None) -> int:
     except typer.Exit as done:
         return done.exit_code
     except BrokenPipeError:  # `envdoc check | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except OSError as error:
         if error.errno == errno.ENOSPC:
+            _drop_output()
             return _fail(
-                "The disk is full; nothing was switched.", "Free some space and run the command again."
+                "There is no space left where the output goes or where envdoc writes; nothing was switched.",
+                "Free some space and run the command again.",
             )
         return _crashed(error)
     except Exception as error:
@@ -74,12 +77,18 @@ def run(arguments: Optional[List[str]] = None) -> int:
         return _crashed(error)
 
 
-def _fail(message: str, hint: Optional[str] = None) -> int:
-    from envdoc.doctor.redact import redact
+def _drop_output() -> None:
+    """What is still buffered goes nowhere, or Python would complain of it when it ends."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    print(f"error: {redact(message)}", file=sys.stderr)
+
+def _fail(message: str, hint: Optional[str] = None) -> int:
+    from envdoc.doctor.commands.output import announce
+
+    announce(f"error: {message}")
     if hint:
-        print(f"hint: {redact(hint)}", file=sys.stderr)
+        announce(f"hint: {hint}")
     return 2
 
 

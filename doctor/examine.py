@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import os
+import re
 import time
 from pathlib import Path
 from typing import Callable, Optional, Sequence
@@ -10,7 +11,9 @@ from typing import Callable, Optional, Sequence
 from envdoc.doctor.errors import SnapshotError
 from envdoc.doctor.facts.collect import collect
 from envdoc.doctor.facts.snapshot import Snapshot, from_json
+from envdoc.doctor.files import read_bytes
 from envdoc.doctor.finding import Check, Fix, Target
+from envdoc.doctor.printable import one_line, several_lines
 from envdoc.doctor.redact import redact, redact_command, without_secrets
 from envdoc.doctor.report.model import Report, Row
 from envdoc.doctor.rules.plugins import plugins
@@ -18,6 +21,9 @@ from envdoc.doctor.rules.registry import all_rules, judge, selected
 from envdoc.doctor.rules.rented import ROWS
 from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
+
+_SNAPSHOT_LIMIT_BYTES = 1 << 28
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def look(
@@ -62,7 +68,7 @@ def look(
 def load_snapshot(path: Path) -> Snapshot:
     """The snapshot in that file. Raises SnapshotError where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, _SNAPSHOT_LIMIT_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SnapshotError(
             f"The snapshot `{path}` cannot be read: {error}.", "Make one with `envdoc facts -o FILE`."
@@ -86,12 +92,14 @@ def examine(
     checks = apply(checks, suppressions, datetime.date.today())
     checks = tuple(redacted_check(check, redacted) for check in checks)
     clean = redact if redacted else without_secrets
-    target = Target(clean(target.path), clean(target.reason), clean(target.note) if target.note else None)
+    note = one_line(clean(target.note)) if target.note else None
+    target = Target(one_line(clean(target.path)), one_line(clean(target.reason)), note)
     return Report(
         envdoc_version=envdoc_version(),
         rules_version="+".join((rules_version(), *plugins().packages)),
         target=target,
-        python_version=snapshot.interpreter.version,
+        python_version=one_line(snapshot.interpreter.version),
+        taken_at=snapshot.taken_at if _TIME.fullmatch(snapshot.taken_at) else "",
         checks=checks,
         seconds=time.perf_counter() - started,
         verbose=verbose,
@@ -103,17 +111,18 @@ def examine(
 def redacted_check(check: Check, names: bool = True) -> Check:
     """The same check with secrets, and unless `names` is False personal names, taken out of every text in it.
 
-    Commands that name the caller's own folders can still be pasted.
+    Commands that name the caller's own folders can still be pasted. What a terminal would obey is made visible, and
+    a title, a command and a name stay one line each, whatever the machine calls its things.
     """
     clean = redact if names else without_secrets
     command = redact_command if names else without_secrets
     return dataclasses.replace(
         check,
-        title=clean(check.title),
-        detail=clean(check.detail),
-        evidence=tuple(clean(text) for text in check.evidence),
-        affects=tuple(clean(text) for text in check.affects),
-        fix=Fix(check.fix.safe, tuple(command(text) for text in check.fix.commands)),
+        title=one_line(clean(check.title)),
+        detail=several_lines(clean(check.detail)),
+        evidence=tuple(several_lines(clean(text)) for text in check.evidence),
+        affects=tuple(one_line(clean(text)) for text in check.affects),
+        fix=Fix(check.fix.safe, tuple(one_line(command(text)) for text in check.fix.commands)),
         suppressed=check.suppressed
-        and dataclasses.replace(check.suppressed, reason=clean(check.suppressed.reason)),
+        and dataclasses.replace(check.suppressed, reason=one_line(clean(check.suppressed.reason))),
     )

@@ -43,6 +43,9 @@ class Examination:
     def _repr_html_(self) -> str:
         return html_page.fragment(self.report)
 
+    def _repr_markdown_(self) -> str:
+        return self.render("markdown")
+
 
 def examination(python: Optional[str] = None, quick: bool = False) -> Examination:
     """Examine that interpreter, or else the one that this runs in. Raises EnvdocError as `envdoc check` does."""

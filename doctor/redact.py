@@ -1,7 +1,8 @@
 """Secrets and personal names out of any text that leaves the machine: reports, snapshots, receipts, error lines.
 
-What goes: tokens and keys by their form, credentials in addresses, headers and assignments, private keys, e-mail
-and IP addresses, UUIDs of GPUs, the home folder, the user's and the machine's name. What must stay: versions. A
+What goes: tokens and keys by their form, credentials in addresses, headers and assignments, private keys, e-mail,
+IP and MAC addresses, UUIDs of GPUs, ids of machines, names of hosts in a cluster, the home folder, the user's and the
+machine's name. What must stay: versions. A
 dotted quad is both, 10.9.0.58 a version of nvidia-cufft and an address; what stands before it decides.
 """
 
@@ -25,18 +26,46 @@ _WORD = (
     r"(?:key|token|secret)|client[_-]?secret|passw(?:or)?d|passphrase|secret)\b"
 )
 _NAME = rf"(?:{_CONSTANT}|(?i:{_WORD}))"
+_PLAIN = r"(?:True|False|None|true|false|null)\b"  # `use_auth_token=True` holds no token
 _VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s\"',;&}\])]+)"
 _QUERY = r"[\w.-]{0,60}(?:token|key|secret|signature|sig|passw(?:or)?d|auth|credential)[\w.-]{0,60}"
 
+# Forms of keys and tokens by their makers' documentation, each with what makes it theirs: a prefix, then a length.
+_MAKERS = (
+    r"(?:hf|api_org)_[A-Za-z0-9]{16,}",  # Hugging Face
+    r"gh[pousr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}",  # GitHub
+    r"gl(?:pat|ptt|dt|rt|cbt|soat)-[A-Za-z0-9_-]{16,}",  # GitLab
+    r"xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{16,}",  # Slack
+    r"sk-(?:proj|ant|or|svcacct|admin|lf)-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9]{20,}",  # OpenAI, Anthropic and others
+    r"(?:sk|rk|pk|whsec)_(?:live_|test_)[A-Za-z0-9]{16,}",  # Stripe
+    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",  # AWS
+    r"AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,}",  # Google
+    r"npm_[A-Za-z0-9]{30,}|pypi-AgE[A-Za-z0-9_-]{30,}|dckr_pat_[A-Za-z0-9_-]{20,}",  # registries
+    r"nvapi-[A-Za-z0-9_-]{30,}|r8_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{30,}|xai-[A-Za-z0-9]{30,}",  # NVIDIA, Replicate...
+    r"rpa_[A-Z0-9]{30,}|tgp_v1_[A-Za-z0-9_-]{20,}|pplx-[A-Za-z0-9]{30,}|wandb_v1_[A-Za-z0-9_-]{20,}",  # RunPod...
+    r"dop_v1_[a-f0-9]{40,}|dapi[a-f0-9]{32}\b|tskey-[a-z]{2,12}-[A-Za-z0-9-]{12,}|SG\.[\w-]{16,}\.[\w-]{16,}",
+)
+# Folders that hold homes; elsewhere `home` may be a package or a folder of data.
+_HOMES = (
+    r"(?<![\w.~-])((?:/(?:var|usr|export|nfs|net|mnt|data|vol\d?|autofs|gpfs|lustre|cephfs?|storage|shared))?/home/|"
+    r"(?:/mnt/[a-z]|/[a-z])?/Users/|[A-Za-z]:(?:\\{1,2}|/)(?i:users)(?:\\{1,2}|/))(?![<$'])[^/\\\s:\"'`<>,;)]+"
+)
+
 # What makes a dotted quad a version: an operator, a file or a requirement before it, or the name of a thing with
 # four-part versions (all of NVIDIA's wheels, cuDNN, the opencv-python and types-* families).
+_VERSIONED = (
+    r"(?i:nvidia|cuda|cudnn|cublas|cufft|curand|cusolver|cusparse|cupti|nccl|nvrtc|nvtx|nvjitlink|cutlass|tensorrt|"
+    r"driver|torch|version|release|build|revision|opencv|types-)[\w.-]{0,60}"
+)
 _VERSION_BEFORE = re.compile(
-    r"(?:[=<>~!]=\s*|[<>]\s*|[\w\]][-_+@]v?|\bv|"
-    r"(?i:\b(?:[\w.-]*(?:nvidia|cuda|cudnn|cublas|cufft|curand|cusolver|cusparse|cupti|nccl|nvrtc|nvtx|nvjitlink|"
-    r"cutlass|tensorrt|driver|torch|version|release|build|revision|opencv|types-)[\w.-]*))"
-    r"[\s\"'`()|*:,=]{1,40}v?)$"
+    r"(?:[=<>~!]=\s*|(?<!-)[<>]\s*|[\w\]][-_+@]v?|\bv|"
+    rf"{_VERSIONED}[\s\"'`()|*:,=]{{1,40}}v?|"
+    # Later in a sentence about it: "nvidia-nccl-cu12: found 2.29.7.1, wants 2.27.3.1", "9.1.0.70 -> 9.20.0.48".
+    rf"{_VERSIONED}(?:[\s\"'`()|*:,;]{{1,4}}(?:->|v?\d+(?:\.\d+)+|found|wants?|needs?|requires?|expected|installed|got|is|"
+    r"was|has|and|or|not|but|to|of|instead|at|least|version|from)){1,8}[\s\"'`()|*:,;]{1,4})$"
 )
 _QUAD = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
+_MAC = r"(?<![\w:-])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:-])|(?<![\w-])(?:[0-9A-F]{2}-){5}[0-9A-F]{2}(?![\w-])"
 _COLONS = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%\w+)?(?![\w:])")
 _COMMON_HOSTS = (
     "localhost",
@@ -170,16 +199,25 @@ def _patterns() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
             rf"\1\2\3{REDACTED}",
         ),
         (r"(?i)\b(bearer|basic)\s+(?!<)[A-Za-z0-9._~+/=-]{12,}", rf"\1 {REDACTED}"),
-        # Forms by their makers' documentation: Hugging Face, GitHub, GitLab, Slack, OpenAI and Anthropic, AWS, JWT.
-        (r"\b(?:hf|api_org)_[A-Za-z0-9]{16,}", "<token>"),
-        (r"\bgh[pousr]_[A-Za-z0-9]{16,}|\bgithub_pat_[A-Za-z0-9_]{20,}", "<token>"),
-        (r"\bglpat-[A-Za-z0-9_-]{16,}", "<token>"),
-        (r"\bxox[a-z]-[A-Za-z0-9-]{10,}", "<token>"),
-        (r"\bsk-[A-Za-z0-9_-]{16,}", "<token>"),
-        (r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", "<token>"),
+        (rf"\b(?:{'|'.join(_MAKERS)})", "<token>"),
+        (r"(?i)(\bwandb\b[^\n]{0,60}?\b)[0-9a-f]{40}\b", r"\1<token>"),
+        (
+            r"\b(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3}|sk-(?:ssh|ecdsa)[\w@.-]{1,40})\s+AAAA[A-Za-z0-9+/=]{20,}"
+            r"(?:[ \t]+[\w.+-]+@[\w.-]+)?",
+            "<ssh key>",
+        ),
+        (
+            r"(?i)(\bmachine[ \t]+\S{1,80}[ \t]+login[ \t]+)\S{1,80}([ \t]+password[ \t]+)(?!<)\S+",
+            rf"\1<user>\2{REDACTED}",
+        ),
+        (
+            r"(?i)((?<![\w-])--(?!(?:pad|eos|bos|unk|sep|cls|mask)-)(?:[a-z]{1,20}-){0,3}(?:token|password|passwd|secret|"
+            rf"api-?key|access-key)[ \t]+)(?!<|-|[\"']<){_VALUE}",
+            rf"\1{REDACTED}",
+        ),
         (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}", "<token>"),
-        (rf"({_NAME}[\"']?\s*=\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
-        (rf"({_NAME}[\"']?:\s*)(?!<|[\"']<){_VALUE}", rf"\1{REDACTED}"),
+        (rf"({_NAME}[\"']?\s*=\s*)(?!<|[\"']<|{_PLAIN}){_VALUE}", rf"\1{REDACTED}"),
+        (rf"({_NAME}[\"']?:\s*)(?!<|[\"']<|{_PLAIN}){_VALUE}", rf"\1{REDACTED}"),
     ]
     compiled = [(re.compile(pattern, re.MULTILINE | re.DOTALL), put) for pattern, put in rows]
     return (compiled[0], *_addresses(), *compiled[1:])
@@ -191,6 +229,20 @@ def _identities() -> Tuple[Tuple["re.Pattern[str]", _Replacement], ...]:
         (r"\b(?:MIG-)?GPU-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),
         (r"\bMIG-[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", "<GPU UUID>"),
         (r"(?<![\w.+-])[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b", "<e-mail>"),
+        (_MAC, "<MAC address>"),
+        (r"\bip-\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3}(?![\d-])(?:\.[\w-]{1,63}){0,5}", "<host>"),
+        (
+            r"(?<![\w.-])(?:[\w-]{1,63}\.){1,6}(?:svc(?:\.[\w-]{1,63}){1,3}|ec2\.internal|compute\.internal|"
+            r"google\.internal|c\.[\w-]{1,63}\.internal)\b",
+            "<host>",
+        ),
+        (r"\b(arn:aws[\w-]{0,20}:[\w-]{0,30}:[\w-]{0,30}:)\d{12}\b", r"\1<account>"),
+        (
+            r"(?i)(\b(?:machine|boot|host|product)[-_ ]?(?:id|uuid)\b[\s\"'`:=]{1,6})"
+            r"(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b",
+            r"\1<id>",
+        ),
+        (r"(?i)(\bserial(?:[-_ ]?(?:number|no))?[\s\"'`:=]{1,6})[0-9A-Z]{8,20}\b(?<=\d)", r"\1<id>"),
     ]
     return tuple((re.compile(pattern), put) for pattern, put in rows)
 
@@ -256,7 +308,7 @@ def _without_names(text: str, home: str, user: str, host: str) -> str:
     home = home.rstrip("/")
     if len(home) > 1:
         text = re.sub(rf"(?<![\w.~-]){re.escape(home)}(?![\w.-])", "~", text)
-    text = re.sub(r"(?<![\w.~-])/(home|Users)/(?![<$'])[^/\s:\"'`<>,;)]+", r"/\1/<user>", text)
+    text = re.sub(_HOMES, r"\1<user>", text)
     if len(user) > 2 and user not in _COMMON_USERS:
         text = re.sub(rf"(?<=/){re.escape(user)}(?![\w.-])", "<user>", text)
         text = re.sub(rf"\b(user(?:name)?|USER|LOGNAME)(\s*[=:]\s*){re.escape(user)}\b", r"\1\2<user>", text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Collection, Iterable, List, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.files import read_bytes
 from envdoc.doctor.finding import Check, Status, Suppressed
 
 if sys.version_info >= (3, 11):
@@ -21,6 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_LIMIT_BYTES = 1 << 20
 HINT = 'An entry reads `{ code = "SYS004", reason = "why it is accepted", until = "2027-01-31" }`.'
 
 
@@ -55,7 +57,7 @@ def parse(text: str, source: str, codes: Collection[str]) -> Iterable[Suppressio
     """The entries of one file, `source` being its name. Raises EnvdocError as `load` does."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise EnvdocError(f"{source} is no valid TOML: {error}.") from error
     table: Any = document
     where = source
@@ -100,7 +102,7 @@ def _applied(check: Check, one: Optional[Suppression], today: datetime.date) -> 
 
 def _text(path: Path) -> Optional[str]:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path, _LIMIT_BYTES).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -5,13 +5,15 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 import typer
 
+from envdoc.doctor.commands.output import announce, save, write
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Target
 from envdoc.doctor.home import home
+from envdoc.doctor.printable import printable
 from envdoc.doctor.report import FORMATS, renderer
 from envdoc.doctor.target import choose_target
 
@@ -37,13 +39,6 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def announce(line: str) -> None:
-    """A line of progress, on standard error."""
-    from envdoc.doctor.redact import redact
-
-    print(redact(line), file=sys.stderr, flush=True)
-
-
 def check(
     python: Optional[str] = PYTHON,
     quick: bool = typer.Option(False, "--quick", help="Read files only; run nothing in the target."),
@@ -54,8 +49,13 @@ def check(
     format: str = typer.Option(
         "text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."
     ),
-    select: List[str] = typer.Option([], "--select", metavar="PREFIX", help="Only codes that start so."),
-    ignore: List[str] = typer.Option([], "--ignore", metavar="PREFIX", help="No codes that start so."),
+    output: Optional[Path] = typer.Option(None, "-o", "--output", metavar="FILE", help="Write it there."),
+    select: List[str] = typer.Option(
+        [], "--select", metavar="PREFIX", help="Only codes that start so, or a group."
+    ),
+    ignore: List[str] = typer.Option(
+        [], "--ignore", metavar="PREFIX", help="No codes that start so, nor a group."
+    ),
     fail_on: str = typer.Option("error", "--fail-on", metavar="LEVEL", help="error, warning or never."),
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Passing and skipped checks as well."),
     timings: bool = typer.Option(False, "--timings", help="The ten slowest checks."),
@@ -63,6 +63,7 @@ def check(
 ) -> None:
     """Say what is wrong on this machine, why, and what to do."""
     from envdoc.doctor.examine import examine, load_snapshot, look
+    from envdoc.doctor.report.text import render_for_file as text_for_file
     from envdoc.doctor.suppressions import unused
 
     started = time.perf_counter()
@@ -86,7 +87,10 @@ def check(
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
         snapshot = look(target, quick, on_probe, online, deep, model)
     result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
-    _write(renderer(format)(result))
+    if output is None:
+        write(renderer(format)(result))
+    else:
+        save(text_for_file(result) if format == "text" else renderer(format)(result), output)
     _tell_broken_plugins()
     for one in unused(result.checks, accepted):
         announce(f"note: {one.source} suppresses {one.code}, which finds nothing here: remove the entry.")
@@ -110,32 +114,38 @@ def facts(
     target = choose_target(python, os.environ, home())
     snapshot = look(target, quick=not (probes or deep), online=online, deep=deep, model=model)
     clean = without_secret_values if no_redact else redact_value
-    text = from_json(json.dumps(clean(json.loads(snapshot.to_json())))).to_json()
+    text = printable(from_json(json.dumps(clean(json.loads(snapshot.to_json())))).to_json())
     if output is None:
-        _write(text)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EnvdocError(f"The snapshot could not be written to `{output}`: {error}.") from error
-    announce(f"Wrote {output}.")
+        write(text)
+    else:
+        save(text, output)
 
 
-def diff(old: Path, new: Path) -> None:
-    """Say how two snapshots differ: this machine and the one where it worked."""
+def diff(
+    old: Path,
+    new: Path,
+    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
+) -> None:
+    """Say how two snapshots differ and what that means: this machine and the one where it worked."""
+    from envdoc.doctor.comparison import as_json, as_text, compare
     from envdoc.doctor.examine import load_snapshot
-    from envdoc.doctor.facts.compare import differences
-    from envdoc.doctor.redact import redact
 
-    lines = differences(load_snapshot(old), load_snapshot(new))
-    _write(redact("".join(f"{line}\n" for line in lines)) or "The two snapshots say the same.\n")
-    raise typer.Exit(1 if lines else 0)
+    _one_of("--format", format, ["text", "json"])
+    found = compare(load_snapshot(old), load_snapshot(new))
+    told = (
+        as_text(found)
+        if format == "text"
+        else json.dumps(as_json(found), indent=2, ensure_ascii=False) + "\n"
+    )
+    write(printable(told))
+    raise typer.Exit(1 if found.differences else 0)
 
 
 def rules(
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
 ) -> None:
-    """List every rule."""
+    """List every rule, in groups."""
+    from envdoc.doctor.report.model import group
     from envdoc.doctor.rules.registry import all_rules
 
     _one_of("--format", format, ["text", "json"])
@@ -143,11 +153,17 @@ def rules(
     _tell_broken_plugins()
     if format == "json":
         keys = ("code", "name", "severity", "kind", "summary", "needs_new_environment", "safe")
-        _write(
-            json.dumps([{key: getattr(message, key) for key in keys} for message in every], indent=2) + "\n"
-        )
+        rows = [
+            {**{key: getattr(message, key) for key in keys}, "group": group(message.code)}
+            for message in every
+        ]
+        write(printable(json.dumps(rows, indent=2)) + "\n")
         return
-    _write("".join(f"{message.code}  {message.severity:7}  {message.summary}\n" for message in every))
+    groups: Dict[str, List[str]] = {}
+    for message in every:
+        line = f"  {message.code}  {message.severity:7}  {message.summary}\n"
+        groups.setdefault(group(message.code), []).append(line)
+    write(printable("\n".join(f"{name}\n{''.join(lines)}" for name, lines in groups.items())))
 
 
 def explain(code: str) -> None:
@@ -158,7 +174,7 @@ def explain(code: str) -> None:
     codes = [rule.code for rule in all_rules()]
     if code.upper() not in codes:
         raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
-    _write(page(code.upper()))
+    write(page(code.upper()))
 
 
 def why(
@@ -180,11 +196,12 @@ def why(
         except (OSError, ValueError) as error:
             raise EnvdocError(f"The facts in `{facts}` cannot be read: {error}.") from error
     found = document(_log_text(log), told)
-    _write(
+    text = (
         json.dumps(redact_value(found), indent=2, ensure_ascii=False) + "\n"
         if format == "json"
         else redact(why_text(found))
     )
+    write(printable(text))
 
 
 def report(python: Optional[str] = PYTHON) -> None:
@@ -195,7 +212,7 @@ def report(python: Optional[str] = PYTHON) -> None:
     target = choose_target(python, os.environ, home())
     accepted = _accepted()
     result = examine(look(target), target, started, suppressions=accepted)
-    _write(renderer("markdown")(result))
+    write(renderer("markdown")(result))
 
 
 def _tell_broken_plugins() -> None:
@@ -226,25 +243,28 @@ def _log_text(log: str) -> str:
         ) from error
 
 
-def _write(text: str) -> None:
-    """One document on standard output, whatever its encoding can carry."""
-    encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-
-
 def _one_of(option: str, value: str, allowed: List[str]) -> None:
     if value not in allowed:
         raise EnvdocError(f"`{option} {value}` is none of {', '.join(allowed)}.")
 
 
 def _prefixes(words: List[str]) -> List[str]:
-    """`--select DRV,TOR --select PKG` as a list. Raises EnvdocError on a prefix that no rule has."""
+    """`--select DRV,torch --select PKG01` as a list of prefixes; a group's name stands for all of its codes.
+
+    Raises EnvdocError on a word that no rule has.
+    """
+    from envdoc.doctor.report.model import group
     from envdoc.doctor.rules.registry import all_rules
 
-    prefixes = [prefix.strip().upper() for word in words for prefix in word.split(",") if prefix.strip()]
-    for prefix in prefixes:
-        if not any(rule.code.startswith(prefix) for rule in all_rules()):
+    codes = [rule.code for rule in all_rules()]
+    prefixes: List[str] = []
+    for word in (part.strip() for given in words for part in given.split(",")):
+        of_group = {code[:3] for code in codes if group(code).lower() == word.lower()}
+        found = sorted(of_group) or [word.upper()]
+        if word and not any(code.startswith(tuple(found)) for code in codes):
             raise EnvdocError(
-                f"No rule has a code that starts with `{prefix}`.", "`envdoc rules` lists them all."
+                f"No rule has a code that starts with `{word.upper()}`, and no group that name.",
+                "`envdoc rules` lists them all.",
             )
+        prefixes += found if word else []
     return prefixes

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 import typer
 
-from envdoc.doctor.commands.check import PYTHON, announce
+from envdoc.doctor.commands.check import PYTHON
+from envdoc.doctor.commands.output import announce
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Target
 from envdoc.doctor.home import home

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, List, Optional
 
 import typer
 
-from envdoc.doctor.commands.check import PYTHON, announce
+from envdoc.doctor.commands.check import PYTHON
+from envdoc.doctor.commands.output import announce
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Severity, Target
 from envdoc.doctor.home import home

@@ -8,6 +8,7 @@ from typing import List, Optional, Sequence, Tuple
 from envdoc.doctor.facts import fatbin
 from envdoc.doctor.facts.elf import Elf, ElfError, problem_of
 from envdoc.doctor.facts.snapshot import BitsandbytesBuild, BitsandbytesLibrary, TorchBuild
+from envdoc.doctor.files import read_text
 
 # Without these no `import torch` ends well; the next ones are there in a CUDA build alone.
 _TORCH_LIBRARIES = ("libc10.so", "libtorch_cpu.so", "libtorch_python.so")
@@ -33,7 +34,7 @@ def torch_build(sys_path: Sequence[str]) -> Optional[TorchBuild]:
     if folder is None:
         return None
     try:
-        text = (folder / "version.py").read_text("utf-8", "replace")
+        text = read_text(folder / "version.py", 1 << 18)
     except OSError as error:
         problem = f"torch/version.py cannot be read ({error.strerror}); the installation is not whole."
         return TorchBuild(location=str(folder), problem=problem)
@@ -132,6 +133,13 @@ def _bitsandbytes_library(path: Path, backend: str, digits: str) -> Bitsandbytes
         file=path.name,
         backend=backend,
         cuda=f"{digits[:-1]}.{digits[-1]}" if backend == "cuda" and len(digits) > 1 else "",
-        size_bytes=path.stat().st_size,
+        size_bytes=_size(path),
         architectures=found,
     )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # a link to nothing, or to itself
+        return 0

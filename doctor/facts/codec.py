@@ -35,6 +35,10 @@ def _value(hint: Any, raw: Any, where: str) -> Any:
         if not isinstance(raw, list):
             raise SnapshotError(f"In the snapshot `{where}` must be a list, and is {type(raw).__name__}.")
         kinds = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else list(arguments)
+        if len(kinds) != len(raw):
+            raise SnapshotError(
+                f"In the snapshot `{where}` must hold {len(kinds)} values, and holds {len(raw)}."
+            )
         return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, raw)))
     expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
     if hint is not Any and not isinstance(raw, expected):

@@ -11,6 +11,7 @@ from typing import Optional, Sequence, Tuple
 
 from envdoc.doctor.facts.binaries import assigned, find_package
 from envdoc.doctor.facts.snapshot import TransformersBuild
+from envdoc.doctor.files import read_text
 
 # 4.53 to 5.23: "Disabling PyTorch because PyTorch >= 2.6 is required but found {torch_version}"
 _DISABLING = re.compile(r"Disabling PyTorch because PyTorch\s*>=\s*([0-9][0-9.]*[0-9])")
@@ -48,6 +49,6 @@ def _table(source: str) -> Tuple[Tuple[str, str], ...]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        return read_text(path)
     except OSError:
         return ""

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import List, NamedTuple, Optional, Type
 
+from envdoc.doctor.files import open_file
+
 _FILE_HEADER_BYTES = 64
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 _NOBITS = 8  # SHT_NOBITS: a section such as .bss that takes no room in the file
@@ -34,7 +36,7 @@ class Elf:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb", buffering=0)
+        self._file = open_file(path)
         try:
             self.size_bytes = os.fstat(self._file.fileno()).st_size
             self.sections = self._read_sections(path.name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Iterable, List, Mapping, Tuple
 
 from envdoc.doctor.facts.snapshot import Jupyter, Kernel, Package
+from envdoc.doctor.files import read_text
 
 _INSIDE = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE")
 _DISTRIBUTIONS = (
@@ -52,7 +53,7 @@ def _interpreter(spec: Path) -> str:
     import json
 
     try:
-        argv = json.loads(spec.read_text("utf-8", "replace"))["argv"]
+        argv = json.loads(read_text(spec, 1 << 20))["argv"]
         return str(argv[0])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
         return ""

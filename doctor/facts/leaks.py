@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from envdoc.doctor.facts.surroundings import CondaEnvironment, StrayLibrary
+from envdoc.doctor.files import open_file
 
 # The libraries of CUDA, cuDNN and NCCL that torch loads, as their files are named.
 CUDA_LIBRARY = re.compile(
@@ -95,7 +96,7 @@ def pip_on_path(environ: Mapping[str, str]) -> Dict[str, str]:
 def _interpreter_of(script: Path) -> str:
     """From `#!/path/python`, or the `exec` of a launcher whose path was too long for that line (pip writes both)."""
     try:
-        with script.open("rb", buffering=0) as file:
+        with open_file(script) as file:
             lines = file.read(1024).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""

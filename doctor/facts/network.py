@@ -27,6 +27,7 @@ from envdoc.doctor.facts.pip_settings import (
 )
 from envdoc.doctor.facts.snapshot import Network, Package, Question, Server, WantedModel
 from envdoc.doctor.facts.transfer import NO_ANSWER, Answer, Client, StageError, Timings, Trust
+from envdoc.doctor.files import read_text
 from envdoc.doctor.redact import without_credentials
 
 DEADLINE_SECONDS = 12.0  # when no request is begun any more
@@ -217,7 +218,7 @@ def hub_endpoint(packages: Tuple[Package, ...], environ: Mapping[str, str]) -> T
     if package is None:
         return "", ""
     try:
-        text = (Path(package.location) / "huggingface_hub" / "constants.py").read_text("utf-8", "replace")
+        text = read_text(Path(package.location) / "huggingface_hub" / "constants.py", 1 << 20)
     except OSError:
         return "", ""
     match = re.search(r"""^_HF_DEFAULT_ENDPOINT\s*=\s*["'](https?://[^"']+)["']""", text, re.MULTILINE)

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from envdoc.doctor.facts.binaries import assigned, find_package
 from envdoc.doctor.facts.snapshot import Package
+from envdoc.doctor.files import open_file, read_bytes
 
 _HEADERS_LIMIT_BYTES = 1 << 20  # the longest of 141 distributions seen, matplotlib 3.11.2's, are 76 kB
 _SOURCE_LIMIT_BYTES = 1 << 18
@@ -32,6 +33,9 @@ _JSON_VERSION = re.compile(r'^ *"version": "([^"\n]+)"', re.MULTILINE)  # versio
 _EMPTY_LINE = re.compile(rb"\r?\n\r?\n")
 _SEPARATORS = re.compile(r"[-_.]+")
 _REPLACEMENT = "\ufffd"
+# What no name and no version of a package holds (PEP 508, PEP 440): both are put into commands that are to be pasted.
+_FOREIGN = re.compile(r"[^A-Za-z0-9._+!~-]")
+_LONGEST = 200
 
 
 class _Headers(NamedTuple):
@@ -57,7 +61,12 @@ def scan(sys_path: Sequence[str]) -> Tuple[Package, ...]:
 
 def normalised(name: str) -> str:
     """The name as PEP 503 compares it: lower case, runs of `-`, `_` and `.` as one hyphen."""
-    return _SEPARATORS.sub("-", name).lower()
+    return _SEPARATORS.sub("-", harmless(name)).lower()
+
+
+def harmless(text: str) -> str:
+    """A name or a version with `_` for every character that neither may hold, cut where it is absurdly long."""
+    return _FOREIGN.sub("_", text)[:_LONGEST]
 
 
 def _in_folder(folder: Path) -> Iterator[Package]:
@@ -81,12 +90,12 @@ def _dist_info(path: Path) -> Package:
     file_name, file_version = _from_file_name(path.name[: -len(".dist-info")])
     if file_name.startswith("~"):
         problem = "an interrupted `pip install` left it behind; pip passes it over"
-        return Package(file_name, file_version, str(path.parent), problem=problem)
+        return Package(harmless(file_name), harmless(file_version), str(path.parent), problem=problem)
     headers = _headers(path / "METADATA")
     editable, gone = _editable(path / "direct_url.json")
     return Package(
         name=normalised(headers.name or file_name),
-        version=headers.version or file_version,
+        version=harmless(headers.version or file_version),
         location=str(path.parent),
         requires=headers.requires,
         requires_python=headers.requires_python,
@@ -104,7 +113,7 @@ def _egg_info(path: Path, stem: str) -> Package:
     requires = tuple(line.strip() for line in unconditional.splitlines() if line.strip())
     return Package(
         name=normalised(headers.name or file_name),
-        version=headers.version or file_version,
+        version=harmless(headers.version or file_version),
         location=str(path.parent),
         requires=headers.requires or (() if unconditional.startswith("[") else requires),
         requires_python=headers.requires_python,
@@ -145,13 +154,15 @@ def _headers(path: Path) -> _Headers:
     problem = ""
     if missing:
         problem = f"its {path.name} has no {' and no '.join(missing)}"
+    elif _FOREIGN.search(name) or _FOREIGN.search(version):
+        problem = f"its {path.name} has a Name or a Version that no package can have"
     elif _REPLACEMENT in "".join((name, version, *requires)):
         problem = f"its {path.name} is not UTF-8"
     return _Headers(name, version, requires, _first(values, "requires-python"), problem)
 
 
 def _header_bytes(path: Path) -> bytes:
-    with path.open("rb", buffering=0) as file:
+    with open_file(path) as file:
         raw = b""
         while len(raw) < _HEADERS_LIMIT_BYTES:
             more = file.read(1 << 14)
@@ -184,7 +195,7 @@ def _editable(direct_url: Path) -> Tuple[bool, str]:
         if not told["dir_info"]["editable"]:
             return False, ""
         source = Path(unquote(urlsplit(told["url"]).path))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False, ""
     return True, "" if source.is_dir() else f"its editable source `{source}` is gone"
 
@@ -206,7 +217,6 @@ def _module_version(name: str, sys_path: Sequence[str]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb", buffering=0) as file:
-            return file.read(_SOURCE_LIMIT_BYTES).decode("utf-8", "replace")
+        return read_bytes(path, _SOURCE_LIMIT_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -13,6 +13,7 @@ from typing import Iterator, List, Sequence
 
 from envdoc.doctor.facts.packages import normalised
 from envdoc.doctor.facts.snapshot import PthProblem
+from envdoc.doctor.files import read_text
 
 _LIMIT_BYTES = 1 << 16
 _IMPORT = re.compile(r"import[ \t]+([A-Za-z_]\w*)")
@@ -77,7 +78,6 @@ def _exists(path: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(_LIMIT_BYTES).decode("utf-8-sig", "replace")
+        return read_text(path, _LIMIT_BYTES, "utf-8-sig")
     except OSError:
         return ""

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from envdoc.doctor.facts.elf import problem_of
-from envdoc.doctor.facts.packages import normalised
+from envdoc.doctor.facts.packages import harmless, normalised
 from envdoc.doctor.facts.pth import pth_problems
 from envdoc.doctor.facts.snapshot import Distribution, FileFault, Integrity, SharedFiles
+from envdoc.doctor.files import open_file, read_bytes
 
 _FAULTS_KEPT = 12  # of each distribution, those that hurt first
 _RECORD_LIMIT_BYTES = 1 << 26  # that of torch 2.13 with its headers is 1.4 MB
@@ -129,8 +130,7 @@ def _names(folder: Path) -> List[str]:
 
 def _read_record(path: Path) -> Optional[str]:
     try:
-        with path.open("rb") as file:
-            return file.read(_RECORD_LIMIT_BYTES).decode("utf-8", "replace")
+        return read_bytes(path, _RECORD_LIMIT_BYTES).decode("utf-8", "replace")
     except OSError:
         return None
 
@@ -164,7 +164,7 @@ def _compare(
     deep: bool,
 ) -> Distribution:
     stem = info[: -len(".dist-info")].split("-")
-    name, version = normalised(stem[0]), stem[1] if len(stem) > 1 else ""
+    name, version = normalised(stem[0]), harmless(stem[1]) if len(stem) > 1 else ""
     tags = _wheel_tags(folder / info / "WHEEL")
     if record is None:
         return Distribution(name, version, str(folder), False, tags)
@@ -228,7 +228,7 @@ def _same_content(path: str, recorded: str) -> bool:
 
     digest = hashlib.new(algorithm)
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with open_file(Path(path)) as file:
             while True:
                 block = file.read(1 << 20)
                 if not block:
@@ -255,7 +255,7 @@ def _fits_another(fault: FileFault, info: str, sizes: _Sizes) -> bool:
 def _wheel_tags(path: Path) -> Tuple[str, ...]:
     """The tags of a wheel with compiled code, such as `cp311-cp311-manylinux_2_28_x86_64`."""
     try:
-        text = path.read_bytes()[: 1 << 16].decode("utf-8", "replace")
+        text = read_bytes(path, 1 << 16).decode("utf-8", "replace")
     except OSError:
         return ()
     tags = tuple(line[4:].strip() for line in text.splitlines() if line[:4].lower() == "tag:")
@@ -281,7 +281,7 @@ def _shared(records: Dict[str, Optional[str]]) -> List[SharedFiles]:
 
 def _said(info: str) -> Tuple[str, str]:
     stem = info[: -len(".dist-info")].split("-")
-    return normalised(stem[0]), stem[1] if len(stem) > 1 else ""
+    return normalised(stem[0]), harmless(stem[1]) if len(stem) > 1 else ""
 
 
 def _leftovers(folder: Path, names: Set[str], infos: Sequence[str]) -> List[str]:

@@ -6,6 +6,8 @@ The copy makes every driver and container fact testable without a GPU, without r
 import os
 from pathlib import Path
 
+from envdoc.doctor.files import read_bytes
+
 
 def machine_path(path: str) -> Path:
     """The absolute `path` of this machine, or its counterpart under ENVDOC_ROOT where that is set."""
@@ -21,7 +23,6 @@ def read_line(path: str) -> str:
 def read_text(path: str, limit_bytes: int = 1 << 20) -> str:
     """Up to `limit_bytes` of a machine file, decoded with replacement; empty where it cannot be read."""
     try:
-        with machine_path(path).open("rb") as file:
-            return file.read(limit_bytes).decode("utf-8", "replace")
+        return read_bytes(machine_path(path), limit_bytes).decode("utf-8", "replace")
     except OSError:
         return ""

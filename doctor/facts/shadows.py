@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 from envdoc.doctor.facts.binaries import assigned
 from envdoc.doctor.facts.snapshot import Interpreter, Package
 from envdoc.doctor.facts.surroundings import Shadow
+from envdoc.doctor.files import read_text
 
 _VERSION_FILES = ("__init__.py", "_version.py", "version.py")
 _SOURCE_LIMIT_BYTES = 1 << 18
@@ -113,8 +114,7 @@ def _version(path: Path) -> str:
     files = [path] if path.suffix == ".py" else [path / name for name in _VERSION_FILES]
     for file in files:
         try:
-            with file.open("rb", buffering=0) as opened:
-                text = opened.read(_SOURCE_LIMIT_BYTES).decode("utf-8", "replace")
+            text = read_text(file, _SOURCE_LIMIT_BYTES)
         except OSError:
             continue
         version = assigned(text, "__version__")

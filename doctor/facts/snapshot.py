@@ -137,7 +137,7 @@ def from_json(text: str) -> Snapshot:
     """
     try:
         raw = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SnapshotError(
             f"The snapshot is not JSON: {error}.", "Make one with `envdoc facts -o FILE`."
         ) from error
@@ -146,9 +146,9 @@ def from_json(text: str) -> Snapshot:
             "The file is JSON but no envdoc snapshot.", "Make one with `envdoc facts -o FILE`."
         )
     version = raw["schema_version"]
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or not 0 < version <= SCHEMA_VERSION:
         raise SnapshotError(
-            f"The snapshot has schema_version {version}; this envdoc reads up to {SCHEMA_VERSION}.",
+            f"The snapshot has schema_version {json.dumps(version)[:40]}; this envdoc reads up to {SCHEMA_VERSION}.",
             "Read it with the envdoc that wrote it, or a newer one.",
         )
     return build(Snapshot, raw, "snapshot")

@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 from envdoc.doctor.facts.root import read_line
 from envdoc.doctor.facts.snapshot import Interpreter, Package
 from envdoc.doctor.facts.surroundings import AccelerateConfig
+from envdoc.doctor.files import read_text
 
 _FLAT = re.compile(r"^([a-z][a-z0-9_]*):[ \t]+(\S.*?)[ \t]*(?:#.*)?$", re.MULTILINE)
 _CONFIG_LIMIT_BYTES = 1 << 16
@@ -22,8 +23,7 @@ def accelerate_config(environ: Mapping[str, str], home: Path) -> Optional[Accele
     folder = Path(environ.get("HF_HOME") or base).expanduser() / "accelerate"
     path = folder / "default_config.yaml"
     try:
-        with path.open("rb") as file:
-            text = file.read(_CONFIG_LIMIT_BYTES).decode("utf-8", "replace")
+        text = read_text(path, _CONFIG_LIMIT_BYTES)
     except OSError:
         return None
     values: Dict[str, str] = {key: value.strip(_QUOTES) for key, value in _FLAT.findall(text)}

@@ -8,6 +8,7 @@ from typing import Mapping, Tuple
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.snapshot import Toolkit
+from envdoc.doctor.files import open_file
 
 TIMEOUT_SECONDS = 5.0
 _DEFAULT_HOME = "/usr/local/cuda"  # where torch.utils.cpp_extension looks last
@@ -45,7 +46,7 @@ def _nvcc_version(nvcc: str) -> str:
     """From cuda.h beside it where it lies in a toolkit's folder, since that is a read; else nvcc is asked."""
     header = Path(nvcc).resolve().parent.parent / "include" / "cuda.h"
     try:
-        with header.open("rb", buffering=0) as file:
+        with open_file(header) as file:
             match = _CUDA_H.search(file.read(_CUDA_H_LIMIT_BYTES))
         if match:
             number = int(match.group(1))

@@ -43,6 +43,7 @@ class Report:
     verbose: bool = False
     timings: bool = False
     rented: Tuple[Row, ...] = ()  # of a rented machine's section; empty where the check ran without --online
+    taken_at: str = ""  # when the snapshot was taken, as 2026-11-24T16:05:00Z; empty where it does not say
 
     @property
     def failures(self) -> Tuple[Check, ...]:
@@ -55,6 +56,16 @@ class Report:
         """The findings that the project accepts, worst first, then by code."""
         accepted = [check for check in self.checks if check.suppressed is not None]
         return tuple(sorted(accepted, key=lambda check: (check.severity.rank, check.code)))
+
+    @property
+    def crashed(self) -> Tuple[Check, ...]:
+        """The checks that failed themselves, by code."""
+        return self.of_status(Status.CRASHED)
+
+    @property
+    def rest(self) -> Tuple[Check, ...]:
+        """The checks that passed or could not be judged, by code."""
+        return tuple(check for check in self.checks if check.status in (Status.OK, Status.SKIPPED))
 
     def of_status(self, status: Status) -> Tuple[Check, ...]:
         """The checks that ended so, by code."""
@@ -85,7 +96,7 @@ class Report:
         threshold = {"error": 0, "warning": 1, "never": -1}[fail_on]
         if any(check.severity.rank <= threshold for check in self.failures):
             return 1
-        return 2 if self.of_status(Status.CRASHED) and fail_on != "never" else 0
+        return 2 if self.crashed and fail_on != "never" else 0
 
 
 def group(code: str) -> str:

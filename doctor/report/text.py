@@ -23,18 +23,29 @@ PIPE_WIDTH_COLUMNS = 10_000  # a program reads it: no line is broken
 
 def render(report: Report) -> str:
     """The report as text, with colour and symbols only where standard output can carry them."""
-    console = _console()
+    return _rendered(report, _console(), _carries_symbols())
+
+
+def render_for_file(report: Report) -> str:
+    """The same for a UTF-8 file: symbols, no colour, no broken line."""
+    return _rendered(
+        report,
+        Console(file=io.StringIO(), width=PIPE_WIDTH_COLUMNS, highlight=False, force_jupyter=False),
+        True,
+    )
+
+
+def _rendered(report: Report, console: Console, unicode: bool) -> str:
     where = f"Examined {report.target.path}"
     if report.python_version:
         where += f" (Python {report.python_version})"
     console.print(Text(f"{where}: {report.target.reason}."))
     if report.target.note:
         console.print(Text(report.target.note, style="dim"))
-    unicode = _carries_symbols()
     for check in report.failures:
         console.print()
         _print_failure(console, check, unicode)
-    for check in report.of_status(Status.CRASHED):
+    for check in report.crashed:
         console.print()
         console.print(Text(f"{'☠' if unicode else '[crash]'} {check.code} {check.title}", style="magenta"))
         console.print(_indented(check.detail))
@@ -54,20 +65,22 @@ def render(report: Report) -> str:
 
 def _console() -> Console:
     """A console that writes to a string but asks the real standard output what it can show."""
-    plain = not sys.stdout.isatty() or os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    plain = not terminal or os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
     width = shutil.get_terminal_size((MAX_WIDTH_COLUMNS, 24)).columns
     return Console(
         file=io.StringIO(),
-        width=PIPE_WIDTH_COLUMNS if not sys.stdout.isatty() else min(max(width, 40), MAX_WIDTH_COLUMNS),
+        width=min(max(width, 40), MAX_WIDTH_COLUMNS) if terminal else PIPE_WIDTH_COLUMNS,
         force_terminal=not plain or bool(os.environ.get("FORCE_COLOR")),
         no_color=bool(os.environ.get("NO_COLOR")),
         highlight=False,
+        force_jupyter=False,  # in a notebook rich would display the lines and write none
     )
 
 
 def _carries_symbols() -> bool:
     try:
-        "✗•☠→✓".encode(sys.stdout.encoding or "ascii")
+        "✗•☠→✓".encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -81,8 +94,8 @@ def _print_failure(console: Console, check: Check, unicode: bool) -> None:
         console.print(_indented(check.detail))
     for evidence in check.evidence:
         console.print(_indented(f"found: {evidence}", "dim"))
-    for command in check.fix.commands:
-        console.print(_indented(f"{'→' if unicode else '->'} {command}", "green"))
+    for command in check.fix.commands:  # the terminal breaks a long one, not we: it is to be pasted
+        console.print(Text(f"    {'→' if unicode else '->'} {command}", style="green"), soft_wrap=True)
 
 
 def _indented(text: str, style: str = "") -> Padding:
@@ -99,9 +112,8 @@ def _print_suppressed(console: Console, report: Report) -> None:
 
 def _print_passed(console: Console, report: Report, unicode: bool) -> None:
     groups: Dict[str, List[Check]] = {}
-    for check in report.checks:
-        if check.status in (Status.OK, Status.SKIPPED):
-            groups.setdefault(group(check.code), []).append(check)
+    for check in report.rest:
+        groups.setdefault(group(check.code), []).append(check)
     for name, checks in groups.items():
         console.print()
         console.print(Text(name, style="bold"))

@@ -3,6 +3,7 @@
 from envdoc.doctor.rules import (
     accelerate_config,
     bitsandbytes,
+    collectors,
     couplings,
     deep_results,
     driver,
@@ -66,4 +67,5 @@ families = (
     extensions,
     extension_systems,
     vendor_torch,
+    collectors,
 )

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
+from envdoc.doctor.files import read_bytes
 from envdoc.doctor.finding import Kind, Severity
 from envdoc.doctor.rules import registry
 from envdoc.doctor.rules.messages import Message
@@ -65,7 +66,7 @@ def _distributions() -> Iterator[Any]:
             continue
         for info in map(Path, infos):
             try:
-                declared = GROUP.encode() in (info / "entry_points.txt").read_bytes()
+                declared = GROUP.encode() in read_bytes(info / "entry_points.txt", 1 << 20)
             except OSError:
                 continue
             if declared and info.name not in seen:

@@ -108,7 +108,7 @@ def _requirement(line: str) -> "Optional[Requirement]":
 
     try:
         return Requirement(line)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):  # a marker of a thousand brackets
         return None
 
 

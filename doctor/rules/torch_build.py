@@ -111,6 +111,8 @@ def numpy_2_with_old_torch(machine: Snapshot) -> List[Problem]:
 def nvidia_wheel_mix(machine: Snapshot) -> List[Problem]:
     """NVIDIA's library wheels of two CUDA majors side by side."""
     torch, cuda = require_cuda_torch(machine)
+    if not numbers(cuda):
+        raise Skip(f"torch names its CUDA `{cuda}`")
     own = numbers(cuda)[0]
     majors: Dict[int, Set[str]] = {}
     for package in machine.packages:

@@ -17,8 +17,20 @@ UUID = "GPU-8f2b4c1d-0a1b-2c3d-4e5f-60718293a4b5"
 USER = "zaphodb"
 E_MAIL = f"{USER}@corp.example"
 ADDRESS = "10.77.12.34"
-SECRETS = (TOKEN, PASSWORD)
-NAMES = (UUID, USER, E_MAIL, ADDRESS)
+WANDB = "0123456789abcdef" * 2 + "89abcdef"
+SSH = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "Q7" * 21
+OTHERS = ("AKIA" + "Q7" * 8, "ghp_" + "Zq7" * 12, "glpat-" + "Zq7" * 7, "sk-proj-" + "Zq7" * 12, WANDB, SSH)
+SECRETS = (TOKEN, PASSWORD, *OTHERS)
+MAC, LONG_ADDRESS, HOST = (
+    "02:42:ac:1b:4d:9e",
+    "2001:db8:85a3::8a2e:370:7334",
+    "trainer-0.team-q.svc.cluster.local",
+)
+NAMES = (UUID, USER, E_MAIL, ADDRESS, MAC, LONG_ADDRESS, HOST, "friend-of-mine")
+# All of it as it may stand in a path or a log, the keys where their forms tell them.
+EVERYTHING = (
+    f"{' '.join(OTHERS[:4])} wandb {WANDB} ssh-ed25519 {SSH} {MAC} {LONG_ADDRESS} {HOST} /home/friend-of-mine"
+)
 COMMANDS = {
     **{f"check --format {name}": ("check", "--quick", "-v", "--format", name) for name in FORMATS},
     "facts": ("facts",),
@@ -53,11 +65,16 @@ def private(tmp_path_factory):
     (gone / "direct_url.json").write_text(
         json.dumps({"url": f"file://{home}/mine", "dir_info": {"editable": True}}), encoding="utf-8"
     )
-    (site / "mine.pth").write_text(f"{home}/gone\n", encoding="utf-8")
+    (site / "mine.pth").write_text(f"{home}/gone\n/home/friend-of-mine/src\n", encoding="utf-8")
+    hidden = site / f"{OTHERS[0]}-1.0.dist-info"
+    hidden.mkdir()
+    (hidden / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: x\nRequires-Dist: {EVERYTHING}\n", encoding="utf-8"
+    )
     (home / "run.log").write_text(
         f'Traceback (most recent call last):\n  File "{home}/train.py", line 3, in <module>\n'
         f"HF_TOKEN={TOKEN} {index} {E_MAIL} {UUID} {ADDRESS}\n"
-        "RuntimeError: CUDA error: no kernel image is available for execution on the device\n",
+        f"{EVERYTHING} RuntimeError: CUDA error: no kernel image is available for execution on the device\n",
         encoding="utf-8",
     )
     variables = {
@@ -75,6 +92,9 @@ def private(tmp_path_factory):
         "UV_INDEX_URL": index,
         "CUDA_VISIBLE_DEVICES": UUID,
         "MASTER_ADDR": ADDRESS,
+        "NCCL_SOCKET_IFNAME": f"{MAC} {LONG_ADDRESS}",
+        "TORCH_HOME": f"/no/{EVERYTHING}",
+        "TRITON_CACHE_DIR": "/home/friend-of-mine/triton",
         "HF_HOME": f"{home}/models of {E_MAIL}",
         "PYTHONPATH": f"{home}/lib:/data/{E_MAIL}/lib",
         "LD_LIBRARY_PATH": f"/scratch/{USER}/cuda/lib64",
@@ -139,8 +159,10 @@ def test_a_difference_is_redacted(private, envdoc, tmp_path):
 
     done = envdoc("diff", tmp_path / "a", tmp_path / "b", env=variables)
 
-    assert "HF_HOME" in done.stdout
-    assert [] == leaks(done, (*SECRETS, *NAMES, str(home)))
+    told = envdoc("diff", tmp_path / "a", tmp_path / "b", "--format", "json", env=variables)
+
+    assert "HF_HOME" in done.stdout and "HF_HOME" in told.stdout
+    assert [] == leaks(done, (*SECRETS, *NAMES, str(home))) + leaks(told, (*SECRETS, *NAMES, str(home)))
 
 
 ERRORS = {

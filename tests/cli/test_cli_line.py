@@ -54,8 +54,12 @@ def test_diff_names_what_changed(envdoc, patient, tmp_path):
 
     done = envdoc("diff", "old.json", "new.json")
 
-    expected = [f"packages.peft: 0.2.0 -> {new}", "variables.NCCL_DEBUG: INFO -> absent"]
-    assert (1, expected) == (done.returncode, done.stdout.splitlines())
+    lines = done.stdout.splitlines()
+    assert (1, "Gone findings:") == (done.returncode, lines[0])
+    assert "    due to: packages.peft" in lines
+    assert [f"  packages.peft: 0.2.0 -> {new}", "  variables.NCCL_DEBUG: INFO -> absent"] == [
+        line.partition("  (")[0] for line in lines[-2:]
+    ]
 
 
 def test_select_and_fail_on(envdoc, patient):

@@ -1,6 +1,7 @@
 """`envdoc.doctor.check()`, called as a notebook calls it: from another process, in the interpreter to examine."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -60,8 +61,9 @@ def test_it_shows_itself(cell):
     assert page.startswith('<div class="envdoc">') and page.rstrip().endswith("</div>")
     assert "TOR001" in page
     assert "<html" not in page and "<body" not in page and "<script" not in page
-    rules = page[page.index("<style>") + 7 : page.index("</style>")].split("}")
-    assert [] == [rule for rule in rules if rule.strip() and not rule.strip().startswith(".envdoc")]
+    style = re.sub(r"@media [^{]*\{", "", page[page.index("<style>") + 7 : page.index("</style>")])
+    rules = [rule.strip() for rule in style.split("}")]
+    assert [] == [rule for rule in rules if rule and not rule.startswith(".envdoc")]
 
 
 def test_another_interpreter_is_examined(cell, patient):
@@ -81,3 +83,29 @@ def test_an_interpreter_that_is_missing(tmp_path):
 
     assert 1 == done.returncode
     assert "envdoc.doctor.errors.TargetError: There is no interpreter" in done.stderr
+
+
+def test_in_a_real_notebook(tmp_path, monkeypatch):
+    """Jupyter runs a cell and keeps the report as HTML, Markdown and text, and displays nothing else."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    kernel = tmp_path / "kernels" / "here"
+    kernel.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    cell = nbformat.v4.new_code_cell("import envdoc.doctor\nenvdoc.doctor.check(quick=True)")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+
+    NotebookClient(
+        notebook, timeout=120, kernel_name="here", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    (shown,) = notebook.cells[0].outputs
+
+    assert "execute_result" == shown.output_type
+    assert shown.data["text/html"].startswith('<div class="envdoc">')
+    assert shown.data["text/markdown"].startswith("## envdoc check")
+    assert shown.data["text/plain"].startswith("Examined ")
+    assert "TOR001" in shown.data["text/html"]

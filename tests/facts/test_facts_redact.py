@@ -74,6 +74,34 @@ SECRETS = [
     ("user=alice", "user=<user>"),
     ("alice@gpu-box-7:~$", "<user>@<host>:~$"),
     ("on gpu-box-7.lab.example and gpu-box-7", "on <host> and <host>"),
+    ("ASIA" + "Q" * 16, "<token>"),
+    ("sk-ant-" + "api03-" + "a" * 80, "<token>"),
+    ("sk_" + "live_" + "a1" * 12, "<token>"),
+    ("AIza" + "b" * 35, "<token>"),
+    ("npm_" + "c" * 36 + " nvapi-" + "d" * 60 + " r8_" + "e" * 37, "<token> <token> <token>"),
+    ("rpa_" + "F" * 40, "<token>"),
+    ("wandb login " + "0123456789abcdef" * 2 + "01234567", "wandb login <token>"),
+    (
+        "machine api.x.example login me password hunter2",
+        "machine api.x.example login <user> password <redacted>",
+    ),
+    ("huggingface-cli login --token abc --x", "huggingface-cli login --token <redacted> --x"),
+    ("mysql --password 'a b' run", "mysql --password <redacted> run"),
+    ("http://localhost:8888/lab?token=0123456789abcdef", "http://localhost:8888/lab?token=<redacted>"),
+    ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "g" * 43 + " me@box", "<ssh key>"),
+    ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQAB" + "h" * 80 + "==", "<ssh key>"),
+    ("link/ether 02:42:ac:11:00:02 brd", "link/ether <MAC address> brd"),
+    ("HWaddr 02-42-AC-11-00-02", "HWaddr <MAC address>"),
+    ("::ffff:10.0.0.1", "::ffff:<IP address>"),
+    ("MASTER_ADDR: 10.0.0.1 -> 10.0.0.2", "MASTER_ADDR: <IP address> -> <IP address>"),
+    (r"C:\Users\carol\x and C:/Users/carol/y", r"C:\Users\<user>\x and C:/Users/<user>/y"),
+    ("/mnt/c/Users/carol/x", "/mnt/c/Users/<user>/x"),
+    ("/var/home/bob/x /nfs/home/bob/y", "/var/home/<user>/x /nfs/home/<user>/y"),
+    ("machine-id: " + "0123456789abcdef" * 2, "machine-id: <id>"),
+    ("Serial Number: 1560822000123", "Serial Number: <id>"),
+    ("trainer-0.trainers.team-a.svc.cluster.local:29500", "<host>:29500"),
+    ("ip-10-0-3-7.ec2.internal", "<host>"),
+    ("arn:aws:iam::123456789012:role/x", "arn:aws:iam::<account>:role/x"),
 ]
 
 
@@ -117,6 +145,18 @@ SURVIVORS = [
     "uv pip install 'torch==2.13.0' --torch-backend=cu130",
     "Do this: `pip install 'numpy<2'`",
     "key: value, keys: 3, monkey=1",
+    "nvidia-nccl-cu12: found 2.29.7.1, wants 2.27.3.1 or 2.27.5.1",
+    "packages.nvidia-cudnn-cu12: 9.1.0.70 -> 9.20.0.48",
+    "torch 2.11.0+git" + "0123456789abcdef" * 2 + "01234567",
+    "peft @ git+https://host.example/x/peft@" + "0123456789abcdef" * 2 + "01234567",
+    "revision " + "0123456789abcdef" * 2 + "01234567",
+    "scikit-learn is sk-learn-contrib-foo-bar-baz-x",
+    "use_auth_token=True hf_token=None",
+    "train --max-tokens 512 --pad-token x --tokenizer y --use-token-types z",
+    "/opt/env/lib/python3.11/site-packages/home/utils.py",
+    "3b:00.0 de:ad:be:ef 00:1f.2",
+    "4.0.1.dev0+cu128 and 12.8.93",
+    "GPU serial is not told",
 ]
 
 
@@ -236,7 +276,8 @@ def test_credentials_alone():
     "piece",
     ["A", "a_", "A_", "a-", "A-", "1.", "ab:", "/home/", '"', "x@", "x@a.", "key=", "TOKEN = ", "?token_", "://",
      "eyJ-", "sk-", "x-", "A1_KEY_", "Authorization:", "-----BEGIN PRIVATE KEY-----", "version ", "a-token-", " ",
-     "\n", "::1"],
+     "\n", "::1", "wandb ", "nvidia 1.1.1.1 ", "1.1.1.1 ", "--token ", "02:", "02-", "ip-1-", "a.svc.",
+     "machine a login b ", "ssh-rsa AAAA", "/mnt/c", "serial:A1", "sk-", "arn:aws:", "found ", "nvidia found "],
 )  # fmt: skip
 def test_no_text_takes_long(piece):
     """A log of 200 kB that repeats any piece is done in seconds: no pattern tries every start with every end."""

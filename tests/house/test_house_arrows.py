@@ -6,10 +6,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Each room and what it may import of ours besides itself and the plain vocabulary.
-VOCABULARY = {"finding", "errors"}
+VOCABULARY = {"finding", "errors", "files"}
 MAY_IMPORT = {
     "finding": set(),
     "errors": set(),
+    "files": set(),
+    "printable": set(),
     "redact": set(),
     "suppressions": set(),
     "version": set(),
@@ -26,7 +28,7 @@ MAY_IMPORT = {
     "report": set(),
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
-ABOVE = {"cli", "commands", "examine", "notebook"}  # these may import everything below them
+ABOVE = {"cli", "commands", "comparison", "examine", "notebook"}  # these may import everything below them
 
 
 def imports(path):

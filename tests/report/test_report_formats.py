@@ -127,7 +127,8 @@ def test_github_escapes_what_would_end_the_command():
     first = renderer("github")(MIXED).splitlines()[0]
 
     assert (
-        "::error title=DRV002 title of DRV002::Too old <b>, 100%25%0Anext `sudo apt-get install x`" == first
+        "::error title=DRV002 title of DRV002::Too old <b>, 100%25%0Anext%0AFound: 525%0A`sudo apt-get install x`"
+        == first
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import cases_collectors
 import cases_deep
 import cases_extensions
 import cases_host
@@ -20,6 +21,7 @@ RULES = {rule.code: rule for rule in all_rules()}
 FAILING = {
     **cases_deep.FAILING,
     **cases_extensions.FAILING,
+    **cases_collectors.FAILING,
     **cases_host.FAILING,
     **cases_integrity.FAILING,
     **cases_libraries.FAILING,
@@ -30,6 +32,7 @@ FAILING = {
 PASSING = {
     **cases_deep.PASSING,
     **cases_extensions.PASSING,
+    **cases_collectors.PASSING,
     **cases_host.PASSING,
     **cases_integrity.PASSING,
     **cases_libraries.PASSING,
