@@ -12,6 +12,7 @@ FORMATS: Dict[str, str] = {
     "sarif": "sarif",
     "junit": "junit",
     "github": "github",
+    "gitlab": "gitlab",
     "html": "html_page",
 }
 

@@ -132,6 +132,26 @@ def test_github_escapes_what_would_end_the_command():
     )
 
 
+def test_gitlab_is_told_what_its_documentation_asks():
+    """An array of issues with exactly GitLab's keys and severities, each fault with a fingerprint of its own."""
+    found = json.loads(renderer("gitlab")(MIXED))
+
+    keys = {"description", "check_name", "fingerprint", "severity", "location"}
+    assert [keys] * 4 == [set(issue) for issue in found]
+    assert ["critical", "minor", "info", "major"] == [issue["severity"] for issue in found]
+    assert ["DRV002", "SYS001", "CFG001", "BNB001"] == [issue["check_name"] for issue in found]
+    assert 4 == len({issue["fingerprint"] for issue in found})
+    assert {"path": "opt/env/bin/python", "lines": {"begin": 1}} == found[0]["location"]
+
+
+def test_gitlab_knows_a_fault_again():
+    """The same fault in another run has the same fingerprint, whatever else was found."""
+    alone = report(*[check for check in MIXED.checks if check.code == "DRV002"])
+    found = json.loads(renderer("gitlab")(MIXED)), json.loads(renderer("gitlab")(alone))
+
+    assert found[0][0]["fingerprint"] == found[1][0]["fingerprint"]
+
+
 @pytest.mark.parametrize("name", ["html", "markdown"])
 def test_nothing_from_the_machine_opens_a_tag(name):
     """A title with markup is shown and not obeyed."""
