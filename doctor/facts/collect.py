@@ -21,6 +21,8 @@ from envdoc.doctor.facts.around import surroundings
 from envdoc.doctor.facts.driver import ask_libraries, driver
 from envdoc.doctor.facts.host import host
 from envdoc.doctor.facts.jupyter import jupyter
+from envdoc.doctor.facts.loading import loading
+from envdoc.doctor.facts.shell import shell
 from envdoc.doctor.facts.snapshot import (
     CollectorError,
     Extensions,
@@ -124,7 +126,9 @@ def _environment_facts(
     _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
     _run("extensions", lambda: {"extensions": _extensions(told, facts, environ, quick)}, facts, errors)
     _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)
-    _run("jupyter", lambda: {"jupyter": jupyter(environ, told.prefix, installed)}, facts, errors)
+    _run("jupyter", lambda: {"jupyter": jupyter(environ, told, installed)}, facts, errors)
+    _run("loading", lambda: {"loading": loading(told, environ)}, facts, errors)
+    _run("shell", lambda: {"shell": shell(told, environ)}, facts, errors)
     work = _working_folder(environ)
     _run(
         "surroundings",

@@ -5,6 +5,7 @@ another search path (PYTHONPATH is set, or the user's own site-packages may be o
 isolated tells that path.
 """
 
+import dataclasses
 import os
 from ast import literal_eval
 from pathlib import Path
@@ -74,9 +75,10 @@ def describe(python: str) -> Interpreter:
     if told is None:
         return Interpreter(path=python, error=error)
     real: Optional[Dict[str, Any]] = None
+    problem = ""
     if not told["excludes_user_site"] or any(os.environ.get(name) for name in _PATH_VARIABLES):
-        real, _ = _ask(python, ["-B"], _SEARCH_PATH)  # None where PYTHONPATH breaks even `import site`
-    return _interpreter(python, told, real or {})
+        real, problem = _ask(python, ["-B"], _SEARCH_PATH)  # None where PYTHONPATH breaks even `import site`
+    return dataclasses.replace(_interpreter(python, told, real or {}), search_path_error=problem)
 
 
 def _interpreter(python: str, told: Dict[str, Any], real: Dict[str, Any]) -> Interpreter:

@@ -90,10 +90,10 @@ def pip_on_path(environ: Mapping[str, str]) -> Dict[str, str]:
     path = environ.get("PATH", "")
     pip = shutil.which("pip", path=path) or ""
     python = shutil.which("python", path=path) or shutil.which("python3", path=path) or ""
-    return {"pip": pip, "pip_python": _interpreter_of(Path(pip)) if pip else "", "path_python": python}
+    return {"pip": pip, "pip_python": interpreter_of(Path(pip)) if pip else "", "path_python": python}
 
 
-def _interpreter_of(script: Path) -> str:
+def interpreter_of(script: Path) -> str:
     """From `#!/path/python`, or the `exec` of a launcher whose path was too long for that line (pip writes both)."""
     try:
         with open_file(script) as file:

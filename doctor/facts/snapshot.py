@@ -29,8 +29,10 @@ from envdoc.doctor.facts.snapshot_environment import (
 from envdoc.doctor.facts.snapshot_extensions import Extension, ExtensionLibrary, Extensions
 from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDevice, Toolkit
 from envdoc.doctor.facts.snapshot_host import Host, Storage
+from envdoc.doctor.facts.snapshot_loader import Loading, Override, Preload
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
+from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
 from envdoc.doctor.facts.surroundings import Surroundings
 
 __all__ = [
@@ -46,20 +48,27 @@ __all__ = [
     "ExtensionLibrary",
     "Extensions",
     "FileFault",
+    "ForeignScripts",
     "Gpu",
     "Host",
     "Integrity",
     "Interpreter",
     "Jupyter",
     "Kernel",
+    "Launcher",
+    "Loading",
     "Network",
+    "Override",
     "Package",
+    "PathEntry",
     "PciDevice",
+    "Preload",
     "ProbeResult",
     "PthProblem",
     "Question",
     "Server",
     "SharedFiles",
+    "Shell",
     "Snapshot",
     "Storage",
     "Surroundings",
@@ -106,6 +115,8 @@ class Snapshot:
     host: Host = field(default_factory=Host)
     jupyter: Jupyter = field(default_factory=Jupyter)
     surroundings: Surroundings = field(default_factory=Surroundings)
+    loading: Loading = field(default_factory=Loading)
+    shell: Shell = field(default_factory=Shell)
     probes: Tuple[ProbeResult, ...] = ()
     network: Optional[Network] = None  # None: `check` ran without --online
     disk_speeds: Tuple[DiskSpeed, ...] = ()  # with --online or --deep

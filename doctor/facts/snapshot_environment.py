@@ -25,6 +25,7 @@ class Interpreter:
     openssl_version: str = ""  # "OpenSSL 3.0.19 27 Jan 2026"
     missing_modules: Tuple[str, ...] = ()  # standard modules that this build lacks: ssl, lzma, ctypes...
     error: Optional[str] = None  # why it could not be asked; the rest is then empty
+    search_path_error: str = ""  # why it does not start with PYTHONPATH and PYTHONHOME as they are
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,10 @@ class Kernel:
 
     name: str
     interpreter: str = ""  # argv[0]
+    path: str = ""  # the kernel.json
+    exists: Optional[bool] = (
+        None  # whether that interpreter is there; None: not told, or a name without a folder
+    )
 
 
 @dataclass(frozen=True)
@@ -156,3 +161,4 @@ class Jupyter:
     version: str = ""
     inside: bool = False
     kernels: Tuple[Kernel, ...] = ()
+    server_python: str = ""  # what `jupyter` on PATH runs on; it stands for `python` in a kernel spec

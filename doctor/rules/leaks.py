@@ -1,11 +1,12 @@
 """Rules about what the shell's variables bring into the environment from outside."""
 
 from pathlib import PurePosixPath
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.facts.surroundings import StrayLibrary
 from envdoc.doctor.finding import Severity
+from envdoc.doctor.rules.loading import displacing, what_is_taken
 from envdoc.doctor.rules.machine import (
     models,
     require_interpreter,
@@ -19,6 +20,11 @@ from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.variables import CUDA_FOLDER
 
 _PIP_NAMES = {"pytorch": "torch"}  # conda's name -> pip's
+_FATES = {
+    "gone": "is not there, and the loader complains at every start",
+    "machine": "is for another kind of machine, and the loader complains at every start",
+    "damaged": "is damaged, and the loader complains at every start",
+}
 _OF_CUDA = ("libcudart", "libcublas", "libcublasLt", "libnvrtc", "libnvJitLink")  # named after CUDA's release
 
 
@@ -94,8 +100,12 @@ def _belongs(path: str, machine: Snapshot) -> bool:
 
 @rule("CFG044")
 def libraries_on_path(machine: Snapshot) -> List[Problem]:
-    """CUDA, cuDNN or NCCL libraries in a folder of LD_LIBRARY_PATH; CFG021 names the folders of toolkits."""
+    """CUDA, cuDNN or NCCL libraries in a folder of LD_LIBRARY_PATH; CFG021 names the folders of toolkits.
+
+    Where the loader's choice is known, a folder from which it takes another release is CFG060's.
+    """
     torch = require_torch(machine)
+    displaced = {str(PurePosixPath(one.taken).parent) for one in displacing(machine)}
     by_folder: Dict[str, List[StrayLibrary]] = {}
     for library in machine.surroundings.stray_libraries:
         folder = str(PurePosixPath(library.path).parent)
@@ -104,12 +114,16 @@ def libraries_on_path(machine: Snapshot) -> List[Problem]:
             by_folder.setdefault(folder, []).append(library)
     problems = []
     for folder, found in by_folder.items():
-        taken = [library for library in found if _may_be_taken(machine, library)]
+        if folder in displaced:
+            continue
+        known = machine.loading.modelled
+        taken = [library for library in found if not known and _may_be_taken(machine, library)]
         first = PurePosixPath((taken or found)[0].path).name
         consequence = (
             f"{torch_name(torch)} loads libraries of the same name, and may be given these instead of its own"
             if taken
-            else f"{torch_name(torch)} asks for none of these names, but whatever else does gets them first"
+            else what_is_taken(machine, folder)
+            or f"{torch_name(torch)} asks for none of these names, but whatever else does gets them first"
         )
         problems.append(
             Problem(
@@ -126,25 +140,32 @@ def libraries_on_path(machine: Snapshot) -> List[Problem]:
 def preloaded(machine: Snapshot) -> List[Problem]:
     """LD_PRELOAD forces a CUDA library into every process, or names a file that is not there."""
     torch = require_torch(machine)
+    displaced = {one.taken for one in displacing(machine)}
+    known = machine.loading.modelled
     problems = []
-    for library in machine.surroundings.stray_libraries:
-        if library.variable != "LD_PRELOAD":
-            continue
-        taken = library.exists and _may_be_taken(machine, library)
-        fate = (
-            f"is loaded before everything that {torch_name(torch)} brings"
-            if library.exists
-            else "is not there, and the loader complains at every start"
-        )
+    for path, fate in _preloads(machine, torch_name(torch)):
+        if path in displaced:
+            continue  # CFG060's
+        stray = StrayLibrary(path, "LD_PRELOAD")
+        taken = not known and fate.startswith("is loaded") and _may_be_taken(machine, stray)
         problems.append(
             Problem(
-                {"name": shorten(PurePosixPath(library.path).name, 28), "path": library.path, "fate": fate},
-                evidence=(f"LD_PRELOAD names {library.path}",),
+                {"name": shorten(PurePosixPath(path).name, 28), "path": path, "fate": fate},
+                evidence=(f"LD_PRELOAD names {path}",),
                 affects=("torch",),
                 severity=None if taken else Severity.INFO,
             )
         )
     return problems
+
+
+def _preloads(machine: Snapshot, torch: str) -> Iterator[Tuple[str, str]]:
+    """Each library of LD_PRELOAD that matters, and what becomes of it."""
+    problems = {one.name: one.problem for one in machine.loading.preloads if one.by == "LD_PRELOAD"}
+    stray = {one.path: one for one in machine.surroundings.stray_libraries if one.variable == "LD_PRELOAD"}
+    for path in dict.fromkeys((*stray, *(name for name, problem in problems.items() if problem))):
+        problem = problems.get(path) or ("" if path not in stray or stray[path].exists else "gone")
+        yield path, _FATES[problem] if problem else f"is loaded before everything that {torch} brings"
 
 
 @rule("CFG046")

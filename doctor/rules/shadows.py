@@ -95,7 +95,7 @@ def search_path_shadow(machine: Snapshot) -> List[Problem]:
 def _judged(machine: Snapshot) -> List[Shadow]:
     """The shadows of modules that a training run imports."""
     require_packages(machine)
-    libraries = _libraries(machine)
+    libraries = import_names(machine)
     return [
         shadow
         for shadow in machine.surroundings.shadows
@@ -103,6 +103,7 @@ def _judged(machine: Snapshot) -> List[Shadow]:
     ]
 
 
-def _libraries(machine: Snapshot) -> Set[str]:
+def import_names(machine: Snapshot) -> Set[str]:
+    """What a training run imports, by the names that an import uses."""
     names = {*WATCHED, *training_packages(machine.packages, machine.interpreter)}
     return {_IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names}

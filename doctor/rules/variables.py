@@ -6,6 +6,7 @@ from typing import List
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
+from envdoc.doctor.rules.loading import displacing, what_is_taken
 from envdoc.doctor.rules.machine import (
     require_cuda_torch,
     require_gpu,
@@ -58,14 +59,19 @@ def library_path(machine: Snapshot) -> List[Problem]:
     folders = [folder for folder in value.split(":") if CUDA_FOLDER.search(folder)]
     if not folders:
         return []
-    # Run with stub libraries: libtorch_cuda of 2.0.1 has DT_RPATH, which goes before LD_LIBRARY_PATH; the parts that
-    # cuDNN 8 loads by itself have DT_RUNPATH, which comes after it.
-    if satisfies(torch.version, "<2.1"):
+    displaced = {str(PurePosixPath(one.taken).parent) for one in displacing(machine)}
+    if machine.loading.modelled:
+        told = [what_is_taken(machine, folder) for folder in folders if folder.rstrip("/") in displaced]
+        told += [what_is_taken(machine, folder) for folder in folders]
+        consequence = told[0]
+    # torch's wheels have DT_RPATH, which goes before LD_LIBRARY_PATH (2.0.1 to 2.14.1 read); the parts that cuDNN 8
+    # loads by itself have DT_RUNPATH, which comes after it (run with stub libraries).
+    elif satisfies(torch.version, "<2.1"):
         consequence = (
             "torch 2.0 keeps to its own libraries except the parts of cuDNN, which are taken from there first"
         )
     else:
-        consequence = "libraries of the same name there may be taken instead of torch's own"
+        consequence = "libraries that have no DT_RPATH of their own may be given those"
     return [
         Problem(
             {"torch": torch_name(torch), "cuda": cuda, "consequence": consequence},
