@@ -10,7 +10,7 @@ import pytest
 
 from envdoc.doctor.facts.host import host
 from envdoc.doctor.facts.jupyter import jupyter
-from envdoc.doctor.facts.snapshot import Kernel, Package
+from envdoc.doctor.facts.snapshot import Interpreter, Package
 from envdoc.doctor.facts.storage import hub_cache, storage
 from envdoc.doctor.facts.toolkit import toolkit
 from envdoc.doctor.facts.variables import ALLOWED, SECRETS, variables
@@ -319,26 +319,67 @@ def test_the_list_of_variables_is_sound():
     assert not [n for n in names if n in SECRETS or any(w in n for w in ("SECRET", "PASSW", "API_KEY"))]
 
 
-def test_kernels_and_the_notebook_around_us(tmp_path):
-    """The user's kernel hides the target's of the same name; a spec that is no JSON has no interpreter."""
+@pytest.fixture
+def kernels(tmp_path):
+    """A home and a virtual environment that both have a kernel `python3`; a spec that is no JSON."""
     own, target = tmp_path / ".local/share/jupyter/kernels", tmp_path / "venv/share/jupyter/kernels"
     for folder, name, spec in (
         (own, "python3", '{"argv": ["/old/python", "-m"]}'),
-        (target, "python3", '{"argv": ["/venv/python"]}'),
-        (target, "Torch", '{"argv": ["/venv/python"]}'),
+        (target, "python3", '{"argv": ["/bin/sh"]}'),
+        (target, "Torch", '{"argv": ["python"]}'),
         (target, "broken", "{"),
     ):
         (folder / name).mkdir(parents=True)
         (folder / name / "kernel.json").write_text(spec)
+    return tmp_path
+
+
+def told_kernels(told):
+    """Name, interpreter and whether it is there, of the test's own kernels."""
+    mine = [one for one in told.kernels if one.name in ("python3", "broken", "torch")]
+    return [(one.name, one.interpreter, one.exists) for one in mine]
+
+
+def test_kernels_and_the_notebook_around_us(kernels):
+    """Outside environments the user's kernel hides one of the same name further on."""
     packages = [Package("ipykernel", "6.29"), Package("notebook", "7.2"), Package("notebook", "6.0")]
-    told = jupyter({"HOME": str(tmp_path), "JPY_PARENT_PID": "1"}, str(tmp_path / "venv"), packages)
+    target = Interpreter(prefix=str(kernels / "venv"))
+    told = jupyter({"HOME": str(kernels), "JPY_PARENT_PID": "1"}, target, packages)
     assert ("7.2", True) == (told.version, told.inside)
-    assert (Kernel("python3", "/old/python"), Kernel("broken", ""), Kernel("torch", "/venv/python")) == tuple(
-        kernel for kernel in told.kernels if kernel.name in ("python3", "broken", "torch")
+    assert [
+        ("python3", "/old/python", False),
+        ("broken", "", None),
+        ("torch", "python", None),
+    ] == told_kernels(told)
+
+
+def test_an_environments_own_kernels_come_first(kernels):
+    """As jupyter_core 5 has it, unless JUPYTER_PREFER_ENV_PATH says no; JUPYTER_PATH goes before both."""
+    target = Interpreter(prefix=str(kernels / "venv"), is_virtual_environment=True)
+    home = {"HOME": str(kernels)}
+    assert ("python3", "/bin/sh", True) in told_kernels(jupyter(home, target, []))
+    assert ("python3", "/old/python", False) in told_kernels(
+        jupyter({**home, "JUPYTER_PREFER_ENV_PATH": "0"}, target, [])
     )
+    spec = kernels / "first/kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text('{"argv": ["/first/python"]}')
+    told = jupyter({**home, "JUPYTER_PATH": str(kernels / "first")}, target, [])
+    assert ("python3", "/first/python", False) in told_kernels(told)
+
+
+def test_the_jupyter_on_path_brings_its_own_kernels(kernels):
+    """Its Python stands for a bare `python` in a spec, and its folder is searched."""
+    programs = kernels / "venv/bin"
+    programs.mkdir()
+    (programs / "jupyter").write_text(f"#!{programs}/python\n")
+    (programs / "jupyter").chmod(0o755)
+    told = jupyter({"HOME": "/nonexistent", "PATH": str(programs)}, Interpreter(prefix="/other"), [])
+    assert f"{programs}/python" == told.server_python
+    assert ("torch", "python", None) in told_kernels(told)
 
 
 def test_no_jupyter_at_all(tmp_path):
     """Nothing is claimed."""
-    told = jupyter({"HOME": str(tmp_path)}, "", [])
+    told = jupyter({"HOME": str(tmp_path)}, Interpreter(), [])
     assert ("", False) == (told.version, told.inside)

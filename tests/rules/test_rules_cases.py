@@ -8,6 +8,7 @@ import cases_extensions
 import cases_host
 import cases_integrity
 import cases_libraries
+import cases_loader
 import cases_network
 import cases_rented
 import cases_surroundings
@@ -25,6 +26,7 @@ FAILING = {
     **cases_host.FAILING,
     **cases_integrity.FAILING,
     **cases_libraries.FAILING,
+    **cases_loader.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
     **cases_surroundings.FAILING,
@@ -36,6 +38,7 @@ PASSING = {
     **cases_host.PASSING,
     **cases_integrity.PASSING,
     **cases_libraries.PASSING,
+    **cases_loader.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
     **cases_surroundings.PASSING,
@@ -143,6 +146,26 @@ def test_remedies_fit(code, snapshot):
         ("CFG044", 1, Severity.INFO),  # torch asks for no library of that name
         ("CFG046", 1, Severity.ERROR),
         ("CFG048", 0, Severity.WARNING),
+        ("CFG060", 0, Severity.ERROR),  # an older cuDNN is refused
+        ("CFG060", 1, Severity.ERROR),  # a symbol is missing
+        ("CFG060", 2, Severity.WARNING),
+        ("CFG060", 3, Severity.INFO),  # newer, of the same major release
+        ("CFG060", 6, Severity.WARNING),
+        ("CFG062", 0, Severity.ERROR),
+        ("CFG062", 1, Severity.WARNING),
+        ("SYS060", 0, Severity.INFO),
+        ("SYS060", 1, Severity.WARNING),
+        ("CFG065", 1, Severity.INFO),
+        ("CFG066", 0, Severity.WARNING),
+        ("CFG066", 1, Severity.INFO),
+        ("CFG067", 0, Severity.ERROR),  # numpy cannot be loaded
+        ("CFG067", 1, Severity.WARNING),
+        ("CFG069", 0, Severity.WARNING),
+        ("CFG069", 1, Severity.ERROR),
+        ("CFG071", 0, Severity.WARNING),
+        ("CFG071", 3, Severity.INFO),  # the target has a kernel by another name
+        ("CFG072", 0, Severity.WARNING),
+        ("CFG072", 1, Severity.INFO),
         ("CFG048", 1, Severity.INFO),
         ("CFG020", 1, Severity.INFO),
         ("TOR007", 0, Severity.WARNING),
@@ -176,6 +199,22 @@ def test_remedies_fit(code, snapshot):
 def test_severity_follows_the_consequence(code, number, severity):
     """The same fault weighs more where it stops a run."""
     assert {severity} == {check.severity for check in failed(code, FAILING[code][number].snapshot)}
+
+
+def test_old_rules_follow_the_model_of_the_loader():
+    """What the loader keeps out is a note; what it takes is CFG060's alone."""
+    (note,) = failed("CFG044", cases_loader.KEPT_OUT.snapshot)
+    assert (Severity.INFO, True) == (note.severity, "takes none of them" in note.detail)
+    assert [] == failed("CFG044", cases_loader.TAKEN.snapshot)
+    assert 1 == len(failed("CFG060", cases_loader.TAKEN.snapshot))
+
+
+def test_the_remedy_keeps_the_other_folders():
+    """Only the folder in question leaves LD_LIBRARY_PATH."""
+    (check,) = failed("CFG060", FAILING["CFG060"][0].snapshot)
+    assert ("export LD_LIBRARY_PATH=/opt/tools/lib",) == check.fix.commands
+    (check,) = failed("CFG060", FAILING["CFG060"][7].snapshot)
+    assert ("unset LD_PRELOAD",) == check.fix.commands
 
 
 def test_healthy_machine_fails_nothing():
