@@ -127,7 +127,8 @@ def _environment_facts(
     _run("extensions", lambda: {"extensions": _extensions(told, facts, environ, quick)}, facts, errors)
     _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)
     _run("jupyter", lambda: {"jupyter": jupyter(environ, told, installed)}, facts, errors)
-    _run("loading", lambda: {"loading": loading(told, environ)}, facts, errors)
+    cuda = facts["torch"].cuda if facts.get("torch") else None
+    _run("loading", lambda: {"loading": loading(told, environ, cuda or "")}, facts, errors)
     _run("shell", lambda: {"shell": shell(told, environ)}, facts, errors)
     work = _working_folder(environ)
     _run(

@@ -27,7 +27,6 @@ _VARIABLES = ("LD_LIBRARY_PATH", "LD_PRELOAD", _PRELOAD_FILE)
 _RUNTIME = ("libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libz.so.1")
 # Compiled modules of the training stack, by what they are called in site-packages; the first of each is looked at.
 _BESIDE = (
-    "bitsandbytes/libbitsandbytes_c*.so",
     "numpy/_core/_multiarray_umath.*.so",
     "numpy/core/_multiarray_umath.*.so",
     "tokenizers/tokenizers.*.so",
@@ -41,8 +40,8 @@ _BESIDE = (
 _HEAD_BYTES = 1 << 16
 
 
-def loading(told: Interpreter, environ: Mapping[str, str]) -> Loading:
-    """The model's answers for that interpreter in a shell with those variables."""
+def loading(told: Interpreter, environ: Mapping[str, str], cuda: str = "") -> Loading:
+    """The model's answers for that interpreter, whose torch is built for that CUDA, in a shell with those variables."""
     library_path = environ.get("LD_LIBRARY_PATH", "")
     wanted = tuple(_preload_names(environ.get("LD_PRELOAD", "")))
     if not (wanted or _leads_somewhere(library_path)) or not told.machine:
@@ -54,7 +53,7 @@ def loading(told: Interpreter, environ: Mapping[str, str]) -> Loading:
     torch = find_package("torch", told.sys_path)
     if torch is None:
         return Loading(preloads=preloaded)
-    beside = tuple(_beside(torch.parent))
+    beside = tuple(_beside(torch.parent, cuda))
     # What every process of this machine is given stays: it is no variable, and nothing that a shell could change.
     by_file = tuple(pair for pair in wanted if pair[1] == _PRELOAD_FILE)
     plain = Process(program, "", by_file, files)
@@ -108,7 +107,9 @@ def _preload(name: str, by: str, process: Process, files: Files) -> Preload:
     return Preload(name, by, path, problem)
 
 
-def _beside(site: Path) -> Iterator[Path]:
+def _beside(site: Path, cuda: str) -> Iterator[Path]:
+    if cuda:
+        yield from site.glob(f"bitsandbytes/libbitsandbytes_cuda{cuda.replace('.', '')}.so")
     for pattern in _BESIDE:
         yield from sorted(site.glob(pattern))[-1:]
 
@@ -139,7 +140,11 @@ def _override(
     name: str, found: Loaded, displaced: Optional[Loaded], askers: Sequence[Loaded], own: Sequence[str]
 ) -> Override:
     instead = displaced.path if displaced else ""
-    is_same = bool(displaced) and _is_copy(found.path, instead)
+    versions = library_version(found.path), library_version(instead) if instead else ""
+    differ = all(versions) and not versions[1].startswith(
+        versions[0]
+    )  # 9.1.0 by its file is 9.1.0.70 by its wheel
+    is_same = bool(displaced) and not differ and _is_copy(found.path, instead)
     is_judged = not (found.problem or is_same)
     paths = tuple(dict.fromkeys(one.path for one in askers))
     return Override(
@@ -148,8 +153,8 @@ def _override(
         instead_of=instead,
         by=found.by if found.by in ("LD_PRELOAD", _PRELOAD_FILE) else "LD_LIBRARY_PATH",
         asked_by=paths[0],
-        taken_version=library_version(found.path),
-        own_version=library_version(instead) if instead else "",
+        taken_version=versions[0],
+        own_version=versions[1],
         is_own=any(_is_inside(instead, folder) for folder in own),
         is_same=is_same,
         problem=found.problem,

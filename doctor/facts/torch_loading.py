@@ -32,8 +32,10 @@ def play(process: Process, folder: Path, sys_path: Sequence[str], beside: Sequen
     deps = folder / "lib" / "libtorch_global_deps.so"
     if deps.is_file():
         process.open(str(deps))
-        needed = process.files.dynamic(str(deps))[0].needed
-        failed = any(request.name in needed and request.answer is None for request in process.requests)
+        missing = [request.name for request in process.requests if request.answer is None]
+        # torch looks in the error for the names of the libraries that it knows how to find
+        known = tuple(pattern.partition(".")[0] for _, pattern in plan.after_failure)
+        failed = any(name.partition(".")[0] in known for name in missing)
         if failed or not plan.marker or any(plan.marker in one.path for one in process.loaded):
             for name, pattern in plan.after_failure if failed else plan.always:
                 for path in _wheel_files(sys_path, name, pattern):
