@@ -158,11 +158,18 @@ def _override(
         is_own=any(_is_inside(instead, folder) for folder in own),
         is_same=is_same,
         problem=found.problem,
-        missing_versions=missing_versions(name, found.path, paths) if is_judged else (),
+        missing_versions=_lost_versions(name, found.path, instead, paths) if is_judged else (),
         missing_symbols=missing_symbols(found.path, instead, paths)
         if is_judged and instead and CUDA.match(name)
         else (),
     )
+
+
+def _lost_versions(name: str, given: str, displaced: str, askers: Sequence[str]) -> Tuple[str, ...]:
+    """The symbol versions that are missing in the file that is given and were there in the displaced one."""
+    lost = missing_versions(name, given, askers)
+    missing_anyway = missing_versions(name, displaced, askers) if lost and displaced else ()
+    return tuple(version for version in lost if version not in missing_anyway)
 
 
 def _is_inside(path: str, folder: str) -> bool:

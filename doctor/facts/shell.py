@@ -31,10 +31,19 @@ def shell(told: Interpreter, environ: Mapping[str, str]) -> Shell:
         foreign_scripts=_foreign_scripts(programs) if told.is_virtual_environment else (),
         activate_prefix=_activate_prefix(programs / "activate") if told.is_virtual_environment else "",
         virtual_env_exists=Path(virtual, "bin", "python").exists() if virtual else None,
+        python_is_targets=_is_targets(environ.get("PATH", ""), programs),
         python_path=tuple(_python_path(environ.get("PYTHONPATH", ""), told)),
         customisation=tuple(_customisation(told)),
         start_error=told.search_path_error,
     )
+
+
+def _is_targets(path: str, programs: Path) -> Optional[bool]:
+    found = shutil.which("python", path=path) or shutil.which("python3", path=path)
+    try:
+        return Path(found).parent.samefile(programs) if found else None
+    except OSError:
+        return None
 
 
 def _launchers(path: str, programs: Path) -> Iterator[Launcher]:
@@ -42,7 +51,10 @@ def _launchers(path: str, programs: Path) -> Iterator[Launcher]:
         found = shutil.which(name, path=path)
         if not found:
             continue
-        interpreter = interpreter_of(Path(found))
+        told = interpreter_of(Path(found))
+        interpreter = (
+            told if told.startswith("/") else ""
+        )  # a relocatable script asks the shell for its own folder
         own = programs / name
         yield Launcher(
             name,

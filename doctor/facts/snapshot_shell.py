@@ -47,6 +47,9 @@ class Shell:
     virtual_env_exists: Optional[bool] = (
         None  # whether the folder in VIRTUAL_ENV has a bin/python; None: not set
     )
+    python_is_targets: Optional[bool] = (
+        None  # the first python on PATH lies in the target's folder, links followed
+    )
     python_path: Tuple[PathEntry, ...] = ()
     customisation: Tuple[str, ...] = ()  # sitecustomize and usercustomize from outside the target
     start_error: str = ""  # why the target does not start with PYTHONPATH and PYTHONHOME as they are

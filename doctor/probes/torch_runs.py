@@ -10,6 +10,7 @@ the largest value of that; None where it is not finite. A precision that a GPU o
 import os
 from typing import Any, Dict, Tuple
 
+from _loaded import loaded_libraries
 from _probe import at, attempt, finish, finite, one_line, require, versions
 
 require("torch")
@@ -157,4 +158,4 @@ result = {
         describe(index) for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     ],
 }
-finish(result)
+finish({**result, **loaded_libraries(torch.__file__)})

@@ -70,6 +70,7 @@ def kernel_gone(machine: Snapshot) -> List[Problem]:
     told = [one for one in machine.jupyter.kernels if one.exists is not None]
     if not told:
         raise Skip("no Jupyter kernel names an interpreter")
+    is_used = bool(machine.jupyter.inside or machine.jupyter.version or machine.jupyter.server_python)
     return [
         Problem(
             {
@@ -81,7 +82,7 @@ def kernel_gone(machine: Snapshot) -> List[Problem]:
             evidence=(one.path,),
             affects=("notebooks",),
             # the one that a new notebook starts is everybody's; another may be a leftover
-            severity=None if one.name == _DEFAULT or len(told) == 1 else Severity.INFO,
+            severity=None if is_used and (one.name == _DEFAULT or len(told) == 1) else Severity.INFO,
             commands=(f"jupyter kernelspec uninstall {one.name}",),
         )
         for one in told

@@ -30,9 +30,9 @@ def loaded_from_outside(machine: Snapshot) -> List[Problem]:
     known = {one.taken for one in displacing(machine)}
     problems = []
     by_folder: Dict[str, List[str]] = {}
-    for path in _loaded(machine):
+    for path in _loaded(machine, "loaded_from_outside"):
         told = _named(path)
-        if told and path not in known and _wheel(machine, *told) and not _is_inside(path, machine):
+        if told and path not in known and _wheel(machine, *told):
             by_folder.setdefault(str(PurePosixPath(path).parent), []).append(path)
     for folder, paths in by_folder.items():
         name, major = _named(paths[0]) or ("", "")
@@ -76,9 +76,9 @@ def loaded_twice(machine: Snapshot) -> List[Problem]:
     ]
 
 
-def _loaded(machine: Snapshot) -> List[str]:
-    told = ran(machine, "torch_runs").data.get("loaded_libraries")
-    if not told:
+def _loaded(machine: Snapshot, field: str = "loaded_libraries") -> List[str]:
+    told = ran(machine, "torch_runs").data.get(field)
+    if told is None:
         raise Skip("the probe did not tell which libraries were loaded")
     return [str(path) for path in told]
 
@@ -94,16 +94,6 @@ def _wheel(machine: Snapshot, name: str, major: str) -> str:
     pattern = re.compile(rf"^{stem}(-cu\d+)?$")
     found = [package for package in machine.packages if pattern.match(package.name)]
     return f"{found[0].name} {found[0].version}" if found else ""
-
-
-def _is_inside(path: str, machine: Snapshot) -> bool:
-    told = machine.interpreter
-    folders = [told.prefix, *told.site_packages, *told.sys_path]
-    folders += [told.base_prefix] if told.is_conda else []
-    folders += [str(PurePosixPath(machine.torch.location).parent)] if machine.torch else []
-    return any(
-        folder not in ("", "/", "/usr") and path.startswith(folder.rstrip("/") + "/") for folder in folders
-    )
 
 
 def _way(machine: Snapshot, folder: str) -> str:

@@ -11,17 +11,20 @@ from envdoc.doctor.rules.shadows import import_names
 
 # What starts a run, by the distribution that brings it; the rest opens notebooks or downloads, and is often a tool
 # of its own (`uv tool install`, `pipx`).
+_INSTALLED = {"pip", "pip3", "accelerate", "torchrun", "hf", "huggingface-cli", "jupyter", "ipython"}
 _STARTS_RUNS = {"accelerate": "accelerate", "torchrun": "torch", "deepspeed": "deepspeed"}
 
 
 def is_active(machine: Snapshot) -> bool:
     """The shell is set up for the target: its python comes first, or VIRTUAL_ENV names it."""
-    programs = PurePosixPath(machine.interpreter.path).parent
     virtual = machine.variables.get("VIRTUAL_ENV", "").rstrip("/")
+    return _starts_target(machine) or bool(virtual and virtual == machine.interpreter.prefix)
+
+
+def _starts_target(machine: Snapshot) -> bool:
+    """The first python on PATH is the target's."""
     first = machine.surroundings.path_python
-    return (bool(first) and PurePosixPath(first).parent == programs) or bool(
-        virtual and virtual == machine.interpreter.prefix
-    )
+    return bool(first) and (_is_own(first, machine) or bool(machine.shell.python_is_targets))
 
 
 def _is_own(path: str, machine: Snapshot) -> bool:
@@ -85,7 +88,7 @@ def another_python_first(machine: Snapshot) -> List[Problem]:
     first, prefix = machine.surroundings.path_python, machine.interpreter.prefix
     if not virtual or virtual != prefix or not first:
         raise Skip("VIRTUAL_ENV does not name the target, or PATH has no python")
-    if _is_own(first, machine):
+    if _starts_target(machine):
         return []
     return [
         Problem(
@@ -105,7 +108,7 @@ def virtual_env_of_another(machine: Snapshot) -> List[Problem]:
     first = machine.surroundings.path_python
     if not virtual or not first or machine.shell.virtual_env_exists is None:
         raise Skip("VIRTUAL_ENV is not set, or PATH has no python")
-    if virtual == machine.interpreter.prefix or not _is_own(first, machine):
+    if virtual == machine.interpreter.prefix or not _starts_target(machine):
         return []
     is_gone = not machine.shell.virtual_env_exists
     return [
@@ -138,8 +141,10 @@ def environment_moved(machine: Snapshot) -> List[Problem]:
     total = sum(one.count for one in scripts)
     prefix, written = machine.interpreter.prefix, machine.shell.activate_prefix.rstrip("/")
     moved = bool(written) and written != prefix.rstrip("/")
-    # One program of another Python may be somebody's own script; a whole folder of them is not.
-    if not gone and (total < 3 or not moved):
+    # One program of another Python may be somebody's own script, or lie so in its wheel; a whole folder does not.
+    lost = [name for one in gone for name in one.examples]
+    broken = bool(gone) and (moved or len(lost) >= 3 or bool(_INSTALLED & set(lost)))
+    if not broken and (total < 3 or not moved):
         return []
     first = (gone or list(scripts))[0]
     fate = (
@@ -187,11 +192,12 @@ def _version_problem(machine: Snapshot, entry: PathEntry, short: str) -> Problem
         if breaks
         else "Compiled modules there cannot be loaded, and the rest may be of an old release"
     )
+    is_named = entry.python in entry.path  # else it is a compiled module of a checkout
     return Problem(
         {"python": entry.python, "here": short, "path": entry.path, "reason": reason},
         evidence=(f"PYTHONPATH: {entry.path}", *entry.compiled[:6]),
         affects=tuple(breaks) or ("imports",),
-        severity=Severity.ERROR if breaks else None,
+        severity=Severity.ERROR if breaks else None if is_named else Severity.INFO,
     )
 
 
@@ -217,7 +223,8 @@ def python_home(machine: Snapshot) -> List[Problem]:
     require_interpreter(machine)
     home, error = machine.variables.get("PYTHONHOME", ""), machine.shell.start_error
     path = machine.variables.get("PYTHONPATH", "")
-    if not home and not (error and path):
+    is_own = home.rstrip("/") == machine.interpreter.prefix and not error
+    if is_own or (not home and not (error and path)):
         return []
     name, value = ("PYTHONHOME", home) if home else ("PYTHONPATH", path)
     fate = (

@@ -66,7 +66,9 @@ def kernels(*told, server="", target=M, inside=False):
 
 def loaded(*paths, target=M):
     """The machine on which the probe found these files loaded."""
-    return target.but(probes=(ProbeResult("torch_runs", "ran", data={"loaded_libraries": list(paths)}),))
+    outside = [path for path in paths if not path.startswith(SITE)]
+    data = {"loaded_libraries": list(paths), "loaded_from_outside": outside}
+    return target.but(probes=(ProbeResult("torch_runs", "ran", data=data),))
 
 
 WITH_KERNEL = M.installed(ipykernel="7.0.0")
