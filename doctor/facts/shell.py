@@ -31,15 +31,16 @@ def shell(told: Interpreter, environ: Mapping[str, str]) -> Shell:
         foreign_scripts=_foreign_scripts(programs) if told.is_virtual_environment else (),
         activate_prefix=_activate_prefix(programs / "activate") if told.is_virtual_environment else "",
         virtual_env_exists=Path(virtual, "bin", "python").exists() if virtual else None,
-        python_is_targets=_is_targets(environ.get("PATH", ""), programs),
+        python_is_targets=_is_targets(("python", "python3"), environ.get("PATH", ""), programs),
+        pip_is_targets=_is_targets(("pip",), environ.get("PATH", ""), programs),
         python_path=tuple(_python_path(environ.get("PYTHONPATH", ""), told)),
         customisation=tuple(_customisation(told)),
         start_error=told.search_path_error,
     )
 
 
-def _is_targets(path: str, programs: Path) -> Optional[bool]:
-    found = shutil.which("python", path=path) or shutil.which("python3", path=path)
+def _is_targets(names: Sequence[str], path: str, programs: Path) -> Optional[bool]:
+    found = next(filter(None, (shutil.which(name, path=path) for name in names)), None)
     try:
         return Path(found).parent.samefile(programs) if found else None
     except OSError:

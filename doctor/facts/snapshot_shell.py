@@ -50,6 +50,7 @@ class Shell:
     python_is_targets: Optional[bool] = (
         None  # the first python on PATH lies in the target's folder, links followed
     )
+    pip_is_targets: Optional[bool] = None  # likewise the first pip
     python_path: Tuple[PathEntry, ...] = ()
     customisation: Tuple[str, ...] = ()  # sitecustomize and usercustomize from outside the target
     start_error: str = ""  # why the target does not start with PYTHONPATH and PYTHONHOME as they are

@@ -77,6 +77,8 @@ def pip_of_another_python(machine: Snapshot) -> List[Problem]:
         PurePosixPath(around.path_python).parent == target.parent
         or machine.variables.get("VIRTUAL_ENV", "").rstrip("/") == machine.interpreter.prefix
     )
+    if machine.shell.pip_is_targets:  # by another path to the same folder
+        return []
     if not active or _belongs(around.pip_python, machine) or _belongs(around.pip, machine):
         return []
     return [

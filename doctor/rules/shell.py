@@ -143,7 +143,7 @@ def environment_moved(machine: Snapshot) -> List[Problem]:
     moved = bool(written) and written != prefix.rstrip("/")
     # One program of another Python may be somebody's own script, or lie so in its wheel; a whole folder does not.
     lost = [name for one in gone for name in one.examples]
-    broken = bool(gone) and (moved or len(lost) >= 3 or bool(_INSTALLED & set(lost)))
+    broken = len(lost) >= 3 or bool(_INSTALLED & set(lost))
     if not broken and (total < 3 or not moved):
         return []
     first = (gone or list(scripts))[0]
@@ -159,7 +159,7 @@ def environment_moved(machine: Snapshot) -> List[Problem]:
                 "prefix": prefix,
                 "interpreter": first.interpreter,
                 "fate": fate,
-                "word": "gone" if gone else "of another environment",
+                "word": "that is gone" if gone else "of another environment",
                 "examples": ", ".join(first.examples),
             },
             evidence=tuple(f"{one.interpreter}: {', '.join(one.examples)}" for one in scripts)
