@@ -62,6 +62,7 @@ def _launchers(path: str, programs: Path) -> Iterator[Launcher]:
             found,
             interpreter,
             not interpreter or Path(interpreter).exists(),
+            bool(_is_targets((name,), path, programs)),
             str(own) if os.access(own, os.X_OK) else "",
         )
 

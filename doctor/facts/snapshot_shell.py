@@ -12,6 +12,7 @@ class Launcher:
     path: str  # the first of that name on PATH
     interpreter: str = ""  # from its first lines; empty where they do not tell
     is_there: bool = True  # that interpreter is a file
+    is_targets: bool = False  # it lies in the target's folder, links followed
     own: str = ""  # the target's own program of that name, where it has one
 
 

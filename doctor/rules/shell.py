@@ -48,7 +48,7 @@ def launcher_of_another_python(machine: Snapshot) -> List[Problem]:
         for one in launchers
         if one.name in _STARTS_RUNS
         and one.interpreter
-        and not (_is_own(one.path, machine) or _is_own(one.interpreter, machine))
+        and not (one.is_targets or _is_own(one.path, machine) or _is_own(one.interpreter, machine))
         and version_of(machine, _STARTS_RUNS[one.name]) is not None
     ]
     if not wrong:
@@ -146,6 +146,7 @@ def environment_moved(machine: Snapshot) -> List[Problem]:
     broken = len(lost) >= 3 or bool(_INSTALLED & set(lost))
     if not broken and (total < 3 or not moved):
         return []
+    gone = gone if broken else []
     first = (gone or list(scripts))[0]
     fate = (
         "is not there: they end with `bad interpreter` or `No such file`"
