@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 from threading import Thread
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from envdoc.doctor.facts import (
     binaries,
@@ -157,12 +157,23 @@ def _bitsandbytes(path: Tuple[str, ...], installed: Tuple[Package, ...]) -> Any:
     return binaries.bitsandbytes_build(path, (package.module_version or package.version) if package else "")
 
 
+def _names_of_files(snapshot: Snapshot) -> Iterator[str]:
+    """Those that were read from folders and from the headers of libraries."""
+    for kernel in snapshot.jupyter.kernels:
+        yield kernel.path + kernel.interpreter
+    for one in snapshot.loading.overrides:
+        yield one.soname + one.taken + one.instead_of + one.asked_by
+    yield from (name for one in snapshot.shell.foreign_scripts for name in (one.interpreter, *one.examples))
+    yield from (name for entry in snapshot.shell.python_path for name in (entry.path, *entry.compiled))
+
+
 def _printable(snapshot: Snapshot) -> Snapshot:
     """The same, with `?` for bytes of file names and variables that are no UTF-8 and could not be written as JSON."""
     try:
         "".join(snapshot.variables.values()).encode()
         "".join((*snapshot.interpreter.sys_path, snapshot.interpreter.path)).encode()
         "".join(place.path for place in snapshot.storage).encode()
+        "".join(_names_of_files(snapshot)).encode()
     except UnicodeEncodeError:
         return from_json(snapshot.to_json().encode("utf-8", "replace").decode())
     return snapshot

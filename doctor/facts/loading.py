@@ -65,7 +65,7 @@ def loading(told: Interpreter, environ: Mapping[str, str], cuda: str = "") -> Lo
         modelled=bool(asked),
         overrides=tuple(_overrides(present, plain, own)),
         preloads=preloaded,
-        taken=tuple(one.path for one in present.loaded if one.by in _VARIABLES and _is_cuda(one)),
+        taken=tuple(_plain(one.path) for one in present.loaded if one.by in _VARIABLES and _is_cuda(one)),
         asked=tuple(sorted(asked)),
     )
 
@@ -149,10 +149,10 @@ def _override(
     paths = tuple(dict.fromkeys(one.path for one in askers))
     return Override(
         soname=name,
-        taken=found.path,
-        instead_of=instead,
+        taken=_plain(found.path),
+        instead_of=_plain(instead),
         by=found.by if found.by in ("LD_PRELOAD", _PRELOAD_FILE) else "LD_LIBRARY_PATH",
-        asked_by=paths[0],
+        asked_by=_plain(paths[0]),
         taken_version=versions[0],
         own_version=versions[1],
         is_own=any(_is_inside(instead, folder) for folder in own),
@@ -163,6 +163,11 @@ def _override(
         if is_judged and instead and CUDA.match(name)
         else (),
     )
+
+
+def _plain(path: str) -> str:
+    """Without the `..` that an $ORIGIN leaves in it."""
+    return os.path.realpath(path) if "/../" in path else path
 
 
 def _lost_versions(name: str, given: str, displaced: str, askers: Sequence[str]) -> Tuple[str, ...]:

@@ -15,6 +15,9 @@ _CUDA = re.compile(
     r"|cupti|cufile|nvshmem_host|nvToolsExt)(?:_\w+)?\.so"
 )
 _NAMES = {"cudnn": "cuDNN", "nccl": "NCCL", "cublas": "cuBLAS", "cublasLt": "cuBLASLt"}
+_CUDNN_ITSELF = re.compile(r"^libcudnn\.so")
+# Their releases are numbered as CUDA's are, so that one of torch's own CUDA or newer has all that torch was built with.
+_OF_CUDA = ("cudart", "nvrtc", "nvJitLink", "cublas", "cublasLt")
 _DRIVER = re.compile(r"^lib(cuda|nvidia-ml)\.so(\.\d+)*$")
 _FILE = "/etc/ld.so.preload"
 
@@ -27,7 +30,7 @@ def library_overridden(machine: Snapshot) -> List[Problem]:
     return [
         _override_problem(machine, family, overrides, severity)
         for (family, _, _), overrides in _groups(machine.loading.overrides).items()
-        for severity in [_severity(family, overrides)]
+        for severity in [_severity(family, overrides, _cuda(machine))]
         if severity is not None
     ]
 
@@ -37,7 +40,7 @@ def displacing(machine: Snapshot) -> Tuple[Override, ...]:
     return tuple(
         override
         for (family, _, _), overrides in _groups(machine.loading.overrides).items()
-        if _severity(family, overrides) is not None
+        if _severity(family, overrides, _cuda(machine)) is not None
         for override in overrides
     )
 
@@ -66,8 +69,8 @@ def _groups(overrides: Iterable[Override]) -> Dict[Tuple[str, str, str], List[Ov
     return found
 
 
-def _severity(family: str, overrides: Sequence[Override]) -> Optional[Severity]:
-    """How much it matters; None where it does not."""
+def _severity(family: str, overrides: Sequence[Override], cuda: str) -> Optional[Severity]:
+    """How much it matters under a torch for that CUDA; None where it does not."""
     if any(one.problem or one.missing_versions or one.missing_symbols for one in overrides):
         return Severity.ERROR
     other = [one for one in overrides if one.is_own and not one.is_same]
@@ -81,8 +84,14 @@ def _severity(family: str, overrides: Sequence[Override]) -> Optional[Severity]:
         return None
     if family == "cudnn":
         # torch refuses an older minor than it was built with; parts of two releases refuse each other
-        return Severity.ERROR if order < 0 else Severity.WARNING
-    return Severity.WARNING if order < 0 else Severity.INFO
+        is_whole = any(_CUDNN_ITSELF.match(one.soname) for one in other)
+        return Severity.INFO if order > 0 and is_whole else Severity.ERROR
+    is_enough = order > 0 or (family in _OF_CUDA and _compared(taken, cuda) >= 0)
+    return Severity.INFO if is_enough and other[0].by == "LD_LIBRARY_PATH" else Severity.WARNING
+
+
+def _cuda(machine: Snapshot) -> str:
+    return (machine.torch.cuda if machine.torch else None) or ""
 
 
 def _compared(one: str, other: str) -> int:
@@ -129,9 +138,7 @@ def _consequence(family: str, one: Override, severity: Severity) -> str:
             "cuDNN refuses parts of an older release, and torch refuses a cuDNN older than it was built with"
         )
     if severity is Severity.INFO:
-        return (
-            "It is newer than what torch was built with, which works as long as the major release is the same"
-        )
+        return "It has what torch was built with, which works as long as the major release is the same"
     return "torch was neither built nor tested with it: results, speed and errors are those of that release"
 
 

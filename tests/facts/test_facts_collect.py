@@ -99,6 +99,18 @@ def test_a_collector_that_never_ends_is_left_behind(patient, bare_machine, monke
     assert () == snapshot.storage
 
 
+def test_a_kernel_whose_name_is_no_utf8(patient, bare_machine, tmp_path, monkeypatch):
+    """The snapshot can be written all the same."""
+    folder = os.fsencode(tmp_path / "share/jupyter/kernels") + b"/k\xff"
+    Path(os.fsdecode(folder)).mkdir(parents=True)
+    with open(folder + b"/kernel.json", "w") as file:  # noqa: PTH123 bytes
+        file.write('{"argv": ["/bin/sh"]}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share/jupyter"))
+    snapshot = collect(Target(str(patient), "test"), quick=True)
+    assert ["k?"] == [one.name for one in snapshot.jupyter.kernels if one.interpreter == "/bin/sh"]
+    assert snapshot == from_json(snapshot.to_json().encode("utf-8").decode("utf-8"))
+
+
 def test_bytes_that_are_no_utf8_do_not_spoil_the_json(patient, bare_machine, monkeypatch):
     """A variable with any bytes in it is told with a question mark for them."""
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/caf\udce9/lib")

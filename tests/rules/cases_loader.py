@@ -86,7 +86,7 @@ FAILING = {
                 missing_symbols=("__nvJitLinkComplete_12_4",),
             )
         ),
-        overridden(override("libcublas.so.13", versions=("13.0.1", "13.1.0.3"))),
+        overridden(override("libcurand.so.10", versions=("10.2.9", "10.4.0.35"))),
         overridden(override("libcublas.so.13", versions=("13.4.0", "13.1.0.3"))),
         overridden(override("libnccl.so.2")),
         overridden(override("libcudnn.so.9", problem="libcudnn.so.9 is empty")),
@@ -94,6 +94,11 @@ FAILING = {
             override("libcudnn_ops.so.9", versions=("9.30.0", "9.19.0.56")),
             override("libcudnn_cnn.so.9", versions=("9.30.0", "9.19.0.56")),
         ),
+        overridden(
+            override("libcudnn.so.9", versions=("9.30.0", "9.19.0.56")),
+            override("libcudnn_ops.so.9", versions=("9.30.0", "9.19.0.56")),
+        ),
+        overridden(override("libnvJitLink.so.13", versions=("13.0.39", "13.1.80"))),
         overridden(
             override("libnccl.so.2", by="LD_PRELOAD", versions=("2.18.1", "2.28.9")),
             LD_PRELOAD=f"{OLD}/libnccl.so.2",

@@ -150,7 +150,11 @@ def test_remedies_fit(code, snapshot):
         ("CFG060", 1, Severity.ERROR),  # a symbol is missing
         ("CFG060", 2, Severity.WARNING),
         ("CFG060", 3, Severity.INFO),  # newer, of the same major release
-        ("CFG060", 6, Severity.WARNING),
+        ("CFG060", 4, Severity.WARNING),  # nothing tells the release
+        ("CFG060", 6, Severity.ERROR),  # parts of another cuDNN, beside torch's own libcudnn
+        ("CFG060", 7, Severity.INFO),  # a newer cuDNN as a whole
+        ("CFG060", 8, Severity.INFO),  # older than the wheel's, and of torch's own CUDA
+        ("CFG060", 9, Severity.WARNING),  # forced
         ("CFG062", 0, Severity.ERROR),
         ("CFG062", 1, Severity.WARNING),
         ("SYS060", 0, Severity.INFO),
@@ -213,7 +217,7 @@ def test_the_remedy_keeps_the_other_folders():
     """Only the folder in question leaves LD_LIBRARY_PATH."""
     (check,) = failed("CFG060", FAILING["CFG060"][0].snapshot)
     assert ("export LD_LIBRARY_PATH=/opt/tools/lib",) == check.fix.commands
-    (check,) = failed("CFG060", FAILING["CFG060"][7].snapshot)
+    (check,) = failed("CFG060", FAILING["CFG060"][9].snapshot)
     assert ("unset LD_PRELOAD",) == check.fix.commands
 
 
