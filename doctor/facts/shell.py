@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from envdoc.doctor.facts.leaks import interpreter_of
 from envdoc.doctor.facts.snapshot import Interpreter
@@ -16,7 +16,6 @@ _SCRIPT_LIMIT = 400  # an environment with Jupyter and everything beside it has 
 _EXAMPLES = 4
 _VERSIONED = re.compile(r"(?:^|/)(?:lib(?:64)?/)?python(\d\.\d+)(?:/|$)")
 _EXTENSION = re.compile(r"^(?P<name>\w+)\.cpython-(?P<tag>\d{2,3})\w*-[\w-]+\.so$")
-_PRIVATE = re.compile(r"^_?\w+$")
 _LOOKED_AT = 2000  # files of one folder of PYTHONPATH
 _ACTIVATE = re.compile(r"^(?:export )?VIRTUAL_ENV=(['\"]?)(.+?)\1$", re.MULTILINE)
 _CUSTOMISATION = ("sitecustomize", "usercustomize")
@@ -115,7 +114,8 @@ def _python_path(value: str, told: Interpreter) -> Iterator[PathEntry]:
 
 def _compiled(folder: Path, short: str) -> Tuple[str, Tuple[str, ...]]:
     """The other Python that compiled modules in the folder are for, and the packages that have no others."""
-    here, others = set(), {}  # type: ignore[var-annotated]
+    here: Set[str] = set()
+    others: Dict[str, str] = {}
     wanted = short.replace(".", "")
     for name, tag in _extensions(folder):
         if tag == wanted:
