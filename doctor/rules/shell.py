@@ -6,6 +6,7 @@ from typing import List
 from envdoc.doctor.facts.snapshot import Launcher, PathEntry, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import require_interpreter, shorten, version_of
+from envdoc.doctor.rules.packages import WATCHED
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.shadows import import_names
 
@@ -245,6 +246,34 @@ def python_home(machine: Snapshot) -> List[Problem]:
             affects=("everything in the target",),
             severity=Severity.ERROR if error else None,
             commands=(f"unset {name}",),
+        )
+    ]
+
+
+@rule("CFG075")
+def user_site_mixed_in(machine: Snapshot) -> List[Problem]:
+    """Part of the training stack lies in the user's own site-packages, and part in the target's."""
+    require_interpreter(machine)
+    told = machine.interpreter
+    if not told.user_site_enabled or not told.user_site:
+        raise Skip("the user's own site-packages is not on the search path")
+    stack = [package for package in machine.packages if package.name in WATCHED]
+    mine = [package for package in stack if package.location == told.user_site]
+    others = [package for package in stack if package.location != told.user_site]
+    if not mine or not others:
+        return []
+    return [
+        Problem(
+            {
+                "count": len(mine),
+                "first": mine[0].name,
+                "other": others[0].name,
+                "user_site": told.user_site,
+                "place": others[0].location,
+                "python": told.path,
+            },
+            evidence=tuple(f"{one.name} {one.version} in {one.location}" for one in (*mine[:6], *others[:6])),
+            affects=tuple(one.name for one in mine),
         )
     ]
 

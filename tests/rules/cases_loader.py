@@ -18,6 +18,7 @@ from envdoc.doctor.facts.surroundings import StrayLibrary
 
 M = machine()
 OLD = "/srv/old/lib"
+USER_SITE = "/home/user/.local/lib/python3.12/site-packages"
 CUDNN = f"{SITE}/nvidia/cudnn/lib"
 
 
@@ -231,6 +232,13 @@ PASSING = {
     "CFG068": [M, shell(python_path=(PathEntry("/srv/code"),))],
     "CFG069": [M, M.with_variables(PYTHONPATH="/srv/code")],
     "CFG070": [M],
+    "CFG075": [
+        M.interpreter(user_site_enabled=True, user_site=USER_SITE),
+        M.interpreter(user_site_enabled=True, user_site=SITE),
+        M.interpreter(user_site_enabled=True, user_site=USER_SITE).changed_package(
+            "urllib3", location=USER_SITE
+        ),
+    ],
     "CFG071": [
         kernels(OWN_KERNEL),
         kernels(("python3", "python", None), server="/home/user/env/bin/python"),

@@ -59,6 +59,10 @@ def test_an_ordinary_folder_is_well(check, work):
         (work / name).write_text("")
     for name in ("datasets", "torch", "evaluate", "tests"):
         (work / name).mkdir()
+    for name in ("transformers", "peft"):  # a clone of the repository
+        (work / name / "src" / name).mkdir(parents=True)
+        (work / name / "src" / name / "__init__.py").write_text("")
+        (work / name / "setup.py").write_text("")
     assert {} == check(work)
 
 
@@ -69,6 +73,9 @@ def test_an_ordinary_folder_is_well(check, work):
         ("tokenizers.py", "./tokenizers.py in this folder hides the library tokenizers"),
         ("torch/__init__.py", "./torch/ in this folder hides the library torch"),
         ("random.py", "./random.py in this folder hides the standard module random"),
+        ("types.py", "./types.py in this folder hides the standard module types"),
+        ("accelerate.py", "./accelerate.py in this folder hides the library accelerate"),
+        ("peft/__init__.py", "./peft/ in this folder hides the library peft"),
         ("logging.py", "./logging.py in this folder hides the standard module logging"),
         ("yaml/__init__.py", "./yaml/ in this folder hides the library yaml"),
     ],
