@@ -161,6 +161,9 @@ FAILING = {
         ).with_variables(PYTHONPATH="/srv/py38/lib"),
     ],
     "CFG070": [shell(customisation=("/opt/tracer/sitecustomize.py",))],
+    "CFG075": [
+        M.interpreter(user_site_enabled=True, user_site=USER_SITE).changed_package("peft", location=USER_SITE)
+    ],
     "CFG071": [
         kernels(
             ("python3", "/usr/bin/python3", True), target=WITH_KERNEL, server="/home/user/env/bin/python"
