@@ -90,6 +90,11 @@ def _severity(family: str, overrides: Sequence[Override], cuda: str) -> Optional
     return Severity.INFO if is_enough and other[0].by == "LD_LIBRARY_PATH" else Severity.WARNING
 
 
+def _release(version: str) -> str:
+    """The first three numbers: four of them are an IP address to everything that hides those."""
+    return shorten(".".join(version.split(".")[:3]), 18)
+
+
 def _cuda(machine: Snapshot) -> str:
     return (machine.torch.cuda if machine.torch else None) or ""
 
@@ -111,8 +116,8 @@ def _override_problem(
         {
             "by": worst.by,
             "library": _NAMES.get(family, f"lib{family}"),
-            "taken": shorten(worst.taken_version or "of another release", 18),
-            "own": shorten(worst.own_version or "its own", 14),
+            "taken": _release(worst.taken_version) or "of another release",
+            "own": _release(worst.own_version) or "its own",
             "path": worst.taken,
             "instead": worst.instead_of,
             "asker": PurePosixPath(worst.asked_by).name,
@@ -165,7 +170,7 @@ def runtime_too_old(machine: Snapshot) -> List[Problem]:
         if _CUDA.match(one.soname) or not (one.missing_versions or one.problem):
             continue
         lacks = ", ".join(one.missing_versions)
-        newest = one.missing_versions[-1].split(" ")[0] if one.missing_versions else ""
+        newest = max((told.split(" ")[0] for told in one.missing_versions), key=_order, default="")
         problems.append(
             Problem(
                 {
@@ -186,6 +191,12 @@ def runtime_too_old(machine: Snapshot) -> List[Problem]:
             )
         )
     return problems
+
+
+def _order(version: str) -> Tuple[str, Tuple[int, ...]]:
+    """GLIBCXX_3.4.30 comes after GLIBCXX_3.4.9, and CXXABI before both."""
+    name, _, number = version.rpartition("_")
+    return name, numbers(number)
 
 
 @rule("CFG062")

@@ -44,7 +44,7 @@ OLD_CXX = override(
     "libstdc++.so.6",
     own="/usr/lib/x86_64-linux-gnu/",
     is_own=False,
-    missing_versions=("GLIBCXX_3.4.29 (libtorch_cpu.so)", "GLIBCXX_3.4.30 (libtorch_cpu.so)"),
+    missing_versions=("GLIBCXX_3.4.30 (libtorch_cpu.so)", "CXXABI_1.3.13 (a.so)", "GLIBCXX_3.4.9 (b.so)"),
 )
 
 

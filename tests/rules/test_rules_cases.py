@@ -213,6 +213,14 @@ def test_old_rules_follow_the_model_of_the_loader():
     assert 1 == len(failed("CFG060", cases_loader.TAKEN.snapshot))
 
 
+def test_the_newest_version_that_is_missing_is_named():
+    """Numbers are compared as numbers, and a release has at most three of them: four look like an address."""
+    (check,) = failed("CFG061", FAILING["CFG061"][0].snapshot)
+    assert "LD_LIBRARY_PATH brings in a libstdc++.so.6 without GLIBCXX_3.4.30" == check.title
+    (check,) = failed("CFG060", FAILING["CFG060"][0].snapshot)
+    assert "LD_LIBRARY_PATH gives torch cuDNN 9.1.0 instead of 9.19.0" == check.title
+
+
 def test_the_remedy_keeps_the_other_folders():
     """Only the folder in question leaves LD_LIBRARY_PATH."""
     (check,) = failed("CFG060", FAILING["CFG060"][0].snapshot)
