@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, Tuple
 
 from envdoc.doctor.facts.root import machine_path
+from envdoc.doctor.files import open_file
 
 _MAGIC = b"glibc-ld.so.cache1.1"
 _HEADER_BYTES = 48
@@ -36,7 +37,7 @@ def cached(machine: str) -> Dict[str, str]:
 @lru_cache(maxsize=4)
 def _cached(path: str, machine: str) -> Dict[str, str]:
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with open_file(Path(path)) as file:
             raw = file.read(_LIMIT_BYTES)
     except OSError:
         return {}

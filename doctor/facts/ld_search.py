@@ -20,6 +20,7 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequenc
 from envdoc.doctor.facts.elf import ElfError
 from envdoc.doctor.facts.elf_dynamic import Dynamic, dynamic_of
 from envdoc.doctor.facts.ld_cache import cached, default_folders
+from envdoc.doctor.files import open_file
 
 _MACHINES = {"x86_64": 62, "aarch64": 183, "ppc64le": 21}  # e_machine
 _LIMIT = 2000  # objects of one process; torch with everything beside it has some 300
@@ -77,7 +78,7 @@ class Files:
 
     def _look(self, path: str) -> Optional[bool]:
         try:
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 hundreds of these, most of no file
+            with open_file(Path(path)) as file:
                 head = file.read(20)
         except OSError:
             return None

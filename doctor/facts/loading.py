@@ -17,6 +17,7 @@ from envdoc.doctor.facts.root import read_text
 from envdoc.doctor.facts.snapshot import Interpreter
 from envdoc.doctor.facts.snapshot_loader import Loading, Override, Preload
 from envdoc.doctor.facts.torch_loading import play
+from envdoc.doctor.files import open_file
 
 CUDA = re.compile(
     r"^lib(?:cudart|cublas|cublasLt|cudnn\w*|nccl|nvrtc|nvJitLink|cusparse|cusparseLt|cusolver|cusolverMg|cufft|curand"
@@ -184,7 +185,7 @@ def _is_inside(path: str, folder: str) -> bool:
 def _is_copy(one: str, other: str) -> bool:
     """Two files of one size that begin alike: two releases of a library never have."""
     try:
-        with Path(one).open("rb", buffering=0) as first, Path(other).open("rb", buffering=0) as second:
+        with open_file(Path(one)) as first, open_file(Path(other)) as second:
             same_size = os.fstat(first.fileno()).st_size == os.fstat(second.fileno()).st_size
             return same_size and first.read(_HEAD_BYTES) == second.read(_HEAD_BYTES)
     except OSError:

@@ -9,6 +9,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 from envdoc.doctor.facts.leaks import interpreter_of
 from envdoc.doctor.facts.snapshot import Interpreter
 from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
+from envdoc.doctor.files import read_text
 
 # Programs that train, download or open a notebook, and run on the Python of their first line.
 _LAUNCHERS = ("accelerate", "torchrun", "deepspeed", "hf", "huggingface-cli", "jupyter", "jupyter-lab")
@@ -91,8 +92,7 @@ def _foreign_scripts(programs: Path) -> Tuple[ForeignScripts, ...]:
 def _activate_prefix(path: Path) -> str:
     """The last plain assignment of VIRTUAL_ENV; newer ones ask cygpath first, and uv's may follow the script."""
     try:
-        with path.open("rb", buffering=0) as file:
-            text = file.read(1 << 14).decode("utf-8", "replace")
+        text = read_text(path, 1 << 14)
     except OSError:
         return ""
     found = [value for _, value in _ACTIVATE.findall(text.replace("\t", "").replace("    ", ""))]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Iterator, NamedTuple, Sequence, Tuple
 
 from envdoc.doctor.facts.ld_search import Loaded, Process
+from envdoc.doctor.files import read_text
 
 _SOURCE_LIMIT_BYTES = 1 << 18
 _PAIR = re.compile(r"['\"](\w+)['\"]\s*[,:]\s*['\"](lib[\w-]+\.so[^'\"]*)['\"]")
@@ -64,8 +65,7 @@ class Plan(NamedTuple):
 def preloads(source: Path) -> Plan:
     """What that torch/__init__.py says about libraries that it opens first."""
     try:
-        with source.open("rb", buffering=0) as file:
-            text = file.read(_SOURCE_LIMIT_BYTES).decode("utf-8", "replace")
+        text = read_text(source, _SOURCE_LIMIT_BYTES)
     except OSError:
         return Plan()
     happy, _, failing = _body(text, "_load_global_deps").partition("except OSError")
