@@ -11,10 +11,12 @@ from envdoc.doctor.facts import (
     binaries,
     constraints,
     extensions,
+    code_floors,
     gpu,
     interpreter,
     packages,
     records,
+    remains,
     smi,
 )
 from envdoc.doctor.facts.around import surroundings
@@ -120,10 +122,13 @@ def _environment_facts(
     _run("packages", lambda: {"packages": packages.scan(path)}, facts, errors)
     installed: Tuple[Package, ...] = facts.get("packages", ())
     _run("records", lambda: {"integrity": records.integrity(path, quick, deep)}, facts, errors)
+    _run("remains", lambda: {"remains": remains.remains(path, told.prefix, quick)}, facts, errors)
     _run("torch", lambda: {"torch": binaries.torch_build(path)}, facts, errors)
     _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
     _run("extensions", lambda: {"extensions": _extensions(told, facts, environ, quick)}, facts, errors)
     _run("transformers", lambda: {"transformers": constraints.transformers_build(path)}, facts, errors)
+    versions = {package.name: package.version for package in reversed(installed)}
+    _run("floors", lambda: {"code_floors": code_floors.code_floors(path, versions)}, facts, errors)
     _run("jupyter", lambda: {"jupyter": jupyter(environ, told.prefix, installed)}, facts, errors)
     work = _working_folder(environ)
     _run(

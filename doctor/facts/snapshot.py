@@ -31,13 +31,16 @@ from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDe
 from envdoc.doctor.facts.snapshot_host import Host, Storage
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
+from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
 from envdoc.doctor.facts.surroundings import Surroundings
 
 __all__ = [
     "SCHEMA_VERSION",
     "BitsandbytesBuild",
     "BitsandbytesLibrary",
+    "CodeFloor",
     "CollectorError",
+    "CondaOwned",
     "DeviceNode",
     "DiskSpeed",
     "Distribution",
@@ -52,15 +55,19 @@ __all__ = [
     "Interpreter",
     "Jupyter",
     "Kernel",
+    "Lock",
+    "LockEntry",
     "Network",
     "Package",
     "PciDevice",
     "ProbeResult",
     "PthProblem",
     "Question",
+    "Remains",
     "Server",
     "SharedFiles",
     "Snapshot",
+    "StaleFiles",
     "Storage",
     "Surroundings",
     "Toolkit",
@@ -96,6 +103,9 @@ class Snapshot:
     bitsandbytes: Optional[BitsandbytesBuild] = None
     transformers: Optional[TransformersBuild] = None
     extensions: Optional[Extensions] = None  # None: not looked at
+    code_floors: Tuple[CodeFloor, ...] = ()
+    remains: Optional[Remains] = None  # None: not looked at
+    lock: Optional[Lock] = None  # None: `check` ran without --lock
     driver: Driver = field(default_factory=Driver)
     gpus: Tuple[Gpu, ...] = ()
     pci_devices: Tuple[PciDevice, ...] = ()

@@ -53,7 +53,7 @@ def files_damaged(machine: Snapshot) -> List[Problem]:
         evidence = tuple(f"{f.path}: {f.problem}" for f in found.faults[:5])
         problems.append(
             Problem(
-                values, evidence, (found.name,), severity, (_reinstall(machine, found.name, found.version),)
+                values, evidence, (found.name,), severity, (reinstall(machine, found.name, found.version),)
             )
         )
     return problems
@@ -74,7 +74,7 @@ def record_missing(machine: Snapshot) -> List[Problem]:
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     names = tuple(found.name for found in lacking)
     values = {"name": shorten(f"{names[0]} {lacking[0].version}", 30) + more, "all": ", ".join(names[:12])}
-    commands = tuple(_reinstall(machine, found.name, found.version, ignore=True) for found in lacking[:5])
+    commands = tuple(reinstall(machine, found.name, found.version, ignore=True) for found in lacking[:5])
     return [Problem(values, affects=names, commands=commands)]
 
 
@@ -97,7 +97,7 @@ def namespace_leftover(machine: Snapshot) -> List[Problem]:
                         "in all are missing or changed",
                     },
                     affects=(found.name,),
-                    commands=(_reinstall(machine, found.name, found.version),),
+                    commands=(reinstall(machine, found.name, found.version),),
                 )
             )
     for place in told.leftovers:
@@ -123,7 +123,7 @@ def path_file_leads_nowhere(machine: Snapshot) -> List[Problem]:
                 "effect": "Its import fails, or takes another copy",
             }
             severity = Severity.ERROR if package.name in training else Severity.WARNING
-            command = _reinstall(machine, package.name)
+            command = reinstall(machine, package.name)
             problems.append(Problem(values, affects=(package.name,), severity=severity, commands=(command,)))
     for entry in entries:
         file = entry.file.rpartition("/")[2]
@@ -135,7 +135,7 @@ def path_file_leads_nowhere(machine: Snapshot) -> List[Problem]:
             effect = "Python passes the line over in silence, and what lay there cannot be imported"
         name = f"Editable install of {entry.package}" if entry.package else file
         command = (
-            _reinstall(machine, entry.package)
+            reinstall(machine, entry.package)
             if entry.package and machine.package(entry.package)
             else f"rm {entry.file}"
         )
@@ -200,7 +200,7 @@ def wrong_wheel(machine: Snapshot) -> List[Problem]:
             "machine": machine.interpreter.machine,
         }
         severity = Severity.ERROR if found.name in training else Severity.WARNING
-        command = _reinstall(machine, found.name, found.version)
+        command = reinstall(machine, found.name, found.version)
         problems.append(Problem(values, affects=(found.name,), severity=severity, commands=(command,)))
     return problems
 
@@ -252,7 +252,7 @@ def _minor(interpreter: str) -> Optional[Tuple[int, int]]:
     return (int(match.group(1)), int(match.group(2))) if match else None
 
 
-def _reinstall(machine: Snapshot, name: str, version: str = "", ignore: bool = False) -> str:
+def reinstall(machine: Snapshot, name: str, version: str = "", ignore: bool = False) -> str:
     """The command that lays the same version over itself; `ignore` where pip could not remove the old one."""
     if name == "torch" and machine.torch is not None and machine.torch.version:
         version = machine.torch.version
@@ -279,7 +279,7 @@ def _keep_one(machine: Snapshot, first: str, second: str) -> Tuple[str, ...]:
         else f"uv pip uninstall --python {python} {gone}"
     )
     package = machine.package(kept)
-    return (remove, _reinstall(machine, kept, package.version if package is not None else ""))
+    return (remove, reinstall(machine, kept, package.version if package is not None else ""))
 
 
 def _files(count: int) -> str:

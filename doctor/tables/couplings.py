@@ -25,13 +25,16 @@ class Coupling:
     absent: str = ""  # a package that must be missing for the row to hold
     severity: str = "error"
     needs_gpu: bool = False
+    python: str = ""  # ">=3.12": the row holds on these versions of Python alone; empty for all
     links: Tuple[str, ...] = ()
 
-    def holds(self, version_of: Callable[[str], Optional[str]]) -> bool:
+    def holds(self, version_of: Callable[[str], Optional[str]], python: str = "") -> bool:
         """True where every package of the pair is installed in those versions and the absent one is not.
 
-        `version_of` tells the installed version of a normalised name, or None.
+        `version_of` tells the installed version of a normalised name, or None; `python` is the target's version.
         """
+        if self.python and not (python and satisfies(python, self.python)):
+            return False
         if self.absent and version_of(self.absent) is not None:
             return False
         installed = [(version_of(name), specifier) for name, specifier in self.pair]

@@ -1,0 +1,129 @@
+"""Rules about which packages are there by name and by build label: wrong ones, and builds for another torch or CUDA."""
+
+import re
+from typing import List, NamedTuple, Optional, Tuple
+
+from envdoc.doctor.facts.snapshot import Package, Snapshot
+from envdoc.doctor.finding import Severity
+from envdoc.doctor.rules.machine import require_packages, require_torch, shorten, torch_name
+from envdoc.doctor.rules.registry import Problem, Skip, rule
+from envdoc.doctor.rules.requirements import needs
+from envdoc.doctor.tables.versions import numbers, parsed, public
+from envdoc.doctor.tables.wrong_packages import wrong_packages
+
+_COMPANIONS = ("torch", "torchvision", "torchaudio")  # TOR008 speaks about these
+# "+cu118", "+cu12torch2.6cxx11abiFALSE", "+pt20cu117" (torch-scatter), "+torch2.4"; not jaxlib's "+cuda12.cudnn89".
+_CUDA = re.compile(r"cu(\d{2,3})(?!\d)")
+_TORCH = re.compile(r"(?:torch|pt)(\d)\.?(\d{1,2})")
+_NVIDIA = re.compile(r"nvidia-(.+)-cu(\d+)$")
+
+
+class _Label(NamedTuple):
+    cuda: Optional[int]  # the major, 12 for "cu121" and "cu12"
+    torch: Optional[Tuple[int, int]]
+
+
+@rule("PKG035")
+def wrong_package(machine: Snapshot) -> List[Problem]:
+    """A package of that name is not the one that was meant."""
+    require_packages(machine)
+    problems = []
+    for row in wrong_packages():
+        package = machine.package(row.name)
+        if package is None or package.installer == "conda":  # conda's pytorch is torch
+            continue
+        has_both = bool(row.overwrites) and machine.package(row.overwrites) is not None
+        values = {
+            "name": shorten(f"{row.name} {package.version}", 34),
+            "instead": shorten(row.instead, 30),
+            "why": row.why,
+            "consequence": f"; {row.overwrites} is installed as well, and whichever came last has its files there"
+            if has_both
+            else "",
+        }
+        commands = [f"{_pip(machine)} uninstall -y {row.name}"]
+        if row.overwrites:
+            commands.append(f"{_pip(machine)} install --force-reinstall --no-deps {row.overwrites}")
+        affects = (row.name, row.overwrites) if row.overwrites else (row.name,)
+        problems.append(
+            Problem(values, (package.location,), affects, Severity(row.severity), commands=tuple(commands))
+        )
+    return problems
+
+
+@rule("PKG036")
+def build_of_another_torch(machine: Snapshot) -> List[Problem]:
+    """A package whose version says that it was built for another CUDA or another torch than the one that is there."""
+    torch = require_torch(machine)
+    require_packages(machine)
+    own_cuda = numbers(torch.cuda)[0] if torch.cuda else None
+    own_torch = tuple(numbers(public(torch.version))[:2])
+    problems = []
+    for package in machine.packages:
+        label = _label(package)
+        if label is None or package.name in _COMPANIONS:
+            continue
+        told = []
+        if label.torch is not None and label.torch != own_torch:
+            told.append("torch " + ".".join(map(str, label.torch)))
+        if label.cuda is not None and label.cuda != own_cuda and not torch.hip:
+            told.append(f"CUDA {label.cuda}")
+        if told and _rests_on_torch(machine, package):
+            values = {
+                "name": shorten(f"{package.name} {package.version}", 34),
+                "built": " and ".join(told),
+                "torch": torch_name(torch),
+            }
+            problems.append(Problem(values, (package.location,), affects=(package.name,)))
+    return problems
+
+
+@rule("PKG037")
+def cuda_wheels_without_use(machine: Snapshot) -> List[Problem]:
+    """NVIDIA's library wheels that nothing requires, beside a torch for the CPU: gigabytes of an earlier install."""
+    torch = require_torch(machine)
+    require_packages(machine)
+    if torch.cuda or torch.hip:
+        raise Skip("torch is built for a GPU")
+    wheels = [p.name for p in machine.packages if _NVIDIA.match(p.name)]
+    if not wheels:
+        return []
+    wanted = {need.name for need in needs(machine.packages, machine.interpreter) if not _NVIDIA.match(need.owner)}
+    unused = [name for name in wheels if name not in wanted]
+    if len(unused) < len(wheels) or not unused:  # JAX, XGBoost or CuPy uses some of them
+        return []
+    values = {"count": len(unused), "torch": torch_name(torch), "first": unused[0]}
+    command = f"{_pip(machine)} uninstall -y {' '.join(sorted(unused))}"
+    return [Problem(values, tuple(sorted(unused)), affects=("disk",), commands=(command,))]
+
+
+def _label(package: Package) -> Optional[_Label]:
+    if "+" not in package.version:
+        return None
+    version = parsed(package.version)
+    local = version.local if version is not None else package.version.partition("+")[2].lower()
+    if not local or local.startswith("nv"):
+        return None
+    cuda, torch = _CUDA.search(local), _TORCH.search(local)
+    if cuda is None and torch is None:
+        return None
+    return _Label(
+        _major(cuda.group(1)) if cuda else None,
+        (int(torch.group(1)), int(torch.group(2))) if torch else None,
+    )
+
+
+def _major(digits: str) -> int:
+    """12 for "121" and "12"; 9 for "92"."""
+    return int(digits[:2]) if len(digits) == 3 or digits[0] == "1" else int(digits[0])
+
+
+def _rests_on_torch(machine: Snapshot, package: Package) -> bool:
+    """Whether it declares torch, or names torch in its label; JAX and PaddlePaddle bring a CUDA of their own."""
+    return bool(_TORCH.search(package.version)) or any(
+        need.owner == package.name and need.name == "torch" for need in needs(machine.packages, machine.interpreter)
+    )
+
+
+def _pip(machine: Snapshot) -> str:
+    return f"{machine.interpreter.path or 'python3'} -m pip"
