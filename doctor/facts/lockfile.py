@@ -22,10 +22,9 @@ _PARSER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 def read_lock(path: Path) -> Lock:
     """The file's entries. Raises EnvdocError where it cannot be read, or holds no requirement at all."""
     text = _text(path)
-    if path.suffix == ".toml":
-        entries = _from_pylock(path, text)
-    else:
-        entries = tuple(_from_requirements(path, text, True))
+    entries = (
+        _from_pylock(path, text) if path.suffix == ".toml" else tuple(_from_requirements(path, text, True))
+    )
     if not entries:
         raise EnvdocError(
             f"The lock file `{path}` names no package.",

@@ -36,6 +36,7 @@ _QUICK = (
 )
 _QUICK_FAMILIES = ("nvidia_", "cuda_")
 _QUICK_FILE = re.compile(r"\.so$|\.so\.|^[^/]+/__init__\.py$")
+_ELF_MACHINES = {"x86_64": 62, "aarch64": 183, "ppc64le": 21, "s390x": 22, "riscv64": 243}
 _LIBRARY = re.compile(r"\.so(\.[0-9]+)*$")
 # Images are made smaller by deleting these, and nothing misses them. Certificates are added to cacert.pem on
 # purpose, where a company's proxy signs.
@@ -197,7 +198,7 @@ def _fault(base: str, line: _Line, deep: bool) -> Optional[FileFault]:
     if status.st_size != line.size_bytes:
         is_library = bool(_LIBRARY.search(line.path))
         breaks = (
-            bool(problem_of(Path(base + line.path)))
+            bool(problem_of(Path(base + line.path))) or _is_for_another_machine(Path(base + line.path))
             if is_library
             else _is_code(line.path) and not status.st_size
         )
@@ -207,6 +208,17 @@ def _fault(base: str, line: _Line, deep: bool) -> Optional[FileFault]:
             line.path, "contents", line.size_bytes, status.st_size, bool(_LIBRARY.search(line.path))
         )
     return None
+
+
+def _is_for_another_machine(path: Path) -> bool:
+    """Whether an ELF file is for another processor than this one (e_machine, at 0x12 of its header)."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError:
+        return False
+    own = _ELF_MACHINES.get(os.uname().machine)
+    return own is not None and len(header) == 20 and int.from_bytes(header[18:20], "little") != own
 
 
 def _is_code(path: str) -> bool:
@@ -268,15 +280,24 @@ def _shared(records: Dict[str, Optional[str]]) -> List[SharedFiles]:
     common: Dict[Tuple[str, str, str], List[str]] = {}
     for info, record in records.items():
         for line in _lines(record or ""):
-            if line.size_bytes and line.path.endswith((".py", ".so")):
+            is_code = line.path.endswith((".py", ".so")) or (
+                line.path.startswith("nvidia/") and _LIBRARY.search(line.path)
+            )
+            if line.size_bytes and is_code:
                 first = owners.setdefault(line.path, info)
                 if first != info:
                     common.setdefault((line.path.split("/")[0], first, info), []).append(line.path)
     return [
         SharedFiles(import_name, _said(first), _said(second), len(files), tuple(files[:3]))
         for (import_name, first, second), files in common.items()
-        if len(files) > 1 and import_name not in _SHARED_ON_PURPOSE and _said(first)[0] != _said(second)[0]
+        if ((len(files) > 1 and import_name not in _SHARED_ON_PURPOSE) or _are_libraries(files))
+        and _said(first)[0] != _said(second)[0]
     ]
+
+
+def _are_libraries(files: Sequence[str]) -> bool:
+    """NVIDIA's wheels share the folder nvidia/ on purpose, and never a library in it."""
+    return files[0].startswith("nvidia/") and any(_LIBRARY.search(file) for file in files)
 
 
 def _said(info: str) -> Tuple[str, str]:

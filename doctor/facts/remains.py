@@ -15,12 +15,22 @@ _SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/")
 _STALE_KEPT = 5
 # Whose folders are looked through: those whose modules a run imports. torch's 2,500 modules would double the time,
 # and a torch of two releases does not get as far as being examined.
-_LOOKED_THROUGH = ("transformers", "peft", "accelerate", "bitsandbytes", "datasets", "trl", "tokenizers", "safetensors")
+_LOOKED_THROUGH = (
+    "transformers",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "trl",
+    "tokenizers",
+    "safetensors",
+)
 _LINKED = (*_LOOKED_THROUGH, "torch", "numpy", "triton", "huggingface_hub")
 # conda's names of the packages that pip may have laid over them.
-_CONDA_NAMES = frozenset(
-    "accelerate bitsandbytes datasets huggingface_hub libtorch numpy peft pytorch pytorch-cpu pytorch-cuda pytorch-gpu "
-    "safetensors tokenizers torchaudio torchvision transformers triton trl".split()
+_CONDA_NAMES = (
+    *("accelerate", "bitsandbytes", "datasets", "huggingface_hub", "libtorch", "numpy", "peft", "pytorch"),
+    *("pytorch-cpu", "pytorch-cuda", "pytorch-gpu", "safetensors", "tokenizers", "torchaudio", "torchvision"),
+    *("transformers", "triton", "trl"),
 )
 
 
@@ -61,10 +71,7 @@ def _dangling(folder: Path, names: Set[str]) -> Iterator[str]:
 
 
 def _is_partial(info: Path) -> bool:
-    """Whether its RECORD is there and is empty or does not list itself, as every installer writes it.
-
-    The last 64 kB are enough: pip and uv sort the list, and where it is longer than that its end is looked at.
-    """
+    """Whether its RECORD is there and is empty or does not list itself, as every installer writes it."""
     try:
         with (info / "RECORD").open("rb") as file:
             text = file.read(1 << 26)
@@ -75,7 +82,11 @@ def _is_partial(info: Path) -> bool:
 
 def _stale(folder: Path, names: Set[str], infos: Sequence[str]) -> Iterator[StaleFiles]:
     """Modules in the folders of the stack that no RECORD there lists."""
-    looked = [name for name in _LOOKED_THROUGH if name in names and any(i.split("-")[0].lower() == name for i in infos)]
+    looked = [
+        name
+        for name in _LOOKED_THROUGH
+        if name in names and any(i.split("-")[0].lower() == name for i in infos)
+    ]
     if not looked:
         return
     recorded: Set[str] = set()

@@ -15,8 +15,14 @@ from envdoc.doctor.tables.versions import satisfies
 # What the owner does where the other is older: raises while an adapter is put on a model, used or not (peft's
 # dispatchers ask for every layer); or counts the other as not installed.
 _RAISES = {
-    ("peft", "torchao"): "every LoRA layer asks for it, so `get_peft_model` fails although torchao is not used",
-    ("peft", "gptqmodel"): "every LoRA layer asks for it, so `get_peft_model` fails although gptqmodel is not used",
+    (
+        "peft",
+        "torchao",
+    ): "every LoRA layer asks for it, so `get_peft_model` fails although torchao is not used",
+    (
+        "peft",
+        "gptqmodel",
+    ): "every LoRA layer asks for it, so `get_peft_model` fails although gptqmodel is not used",
 }
 _REFUSES = {
     ("transformers", "bitsandbytes"): "loading in 8 or 4 bit is refused",
@@ -63,7 +69,12 @@ def extra_bounds(machine: Snapshot) -> List[Problem]:
     problems = []
     for extra, need in extra_needs(machine.packages, machine.interpreter):
         both = _EXTRAS.get((need.owner, need.name))
-        if both is None or (need.owner, need.name) in told or _FOR_DEVELOPERS.search(extra) or need.found is None:
+        if (
+            both is None
+            or (need.owner, need.name) in told
+            or _FOR_DEVELOPERS.search(extra)
+            or need.found is None
+        ):
             continue
         wanted = need.specifier if both else ",".join(_floors(need.specifier))
         if not wanted or not need.found or satisfies(need.found, wanted):
@@ -95,11 +106,12 @@ def _below(machine: Snapshot, owner: str) -> List[Problem]:
 
 def _problem(machine: Snapshot, floor: CodeFloor) -> Problem:
     pair = (floor.owner, floor.name)
-    effect = _RAISES.get(pair) or _REFUSES.get(pair) or f"{floor.name} counts as not installed, and what uses it fails"
-    if pair in _RAISES:
-        severity = Severity.ERROR
-    else:
-        severity = Severity.WARNING if pair in _REFUSES else Severity.INFO
+    effect = (
+        _RAISES.get(pair)
+        or _REFUSES.get(pair)
+        or f"{floor.name} counts as not installed, and what uses it fails"
+    )
+    severity = Severity.ERROR if pair in _RAISES else Severity.WARNING if pair in _REFUSES else Severity.INFO
     values = {
         "owner": shorten(f"{floor.owner} {floor.owner_version}", 24),
         "wants": shorten(f"{floor.name}>={floor.minimum}", 30),
@@ -117,7 +129,8 @@ def _is_said(machine: Snapshot, floor: CodeFloor) -> bool:
         if any(name == floor.name and name in judged for name, _ in machine.transformers.dependency_table):
             return True
     if any(
-        need.owner == floor.owner and need.name == floor.name for need in needs(machine.packages, machine.interpreter)
+        need.owner == floor.owner and need.name == floor.name
+        for need in needs(machine.packages, machine.interpreter)
     ):
         return True
     rows = [row for row in couplings() if {name for name, _ in row.pair} == {floor.owner, floor.name}]

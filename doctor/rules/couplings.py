@@ -36,7 +36,7 @@ CHECKED_AT_IMPORT = (
 )
 REFUSED_BY_TRAINER = ("accelerate",)
 # Rules whose rows stay silent where the metadata of one side declares the conflict as well.
-SAID_ONCE = ("TRF011", "TRF012", "PFT011", "PKG032", "PKG033", "PKG034")
+SAID_ONCE = ("TRF011", "TRF012", "PKG032", "PKG033", "PKG034")
 USED_LATER = ("peft", "datasets", "deepspeed", "sentencepiece", "protobuf")
 
 
@@ -147,12 +147,6 @@ def hub_and_its_users(machine: Snapshot) -> List[Problem]:
     return _rows(machine, "TRF012", ("huggingface-hub",))
 
 
-@rule("PFT011")
-def adapters_and_models(machine: Snapshot) -> List[Problem]:
-    """A peft that trains with this transformers, and cannot load adapters or quantised bases with it."""
-    return _rows(machine, "PFT011", ("peft", "transformers"))
-
-
 @rule("PKG032")
 def numpy_abi(machine: Snapshot) -> List[Problem]:
     """A library whose compiled part was made for NumPy 1, beside NumPy 2."""
@@ -192,7 +186,10 @@ def _is_declared(machine: Snapshot, row: Coupling) -> bool:
     """Whether metadata keeps the pair apart too, so that PKG002 or PKG008 has said it."""
     names = {name for name, _ in row.pair}
     return any(
-        need.owner in names and need.name in names and need.found and not satisfies(need.found, need.specifier)
+        need.owner in names
+        and need.name in names
+        and need.found
+        and not satisfies(need.found, need.specifier)
         for need in needs(machine.packages, machine.interpreter)
     )
 

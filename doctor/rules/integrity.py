@@ -15,7 +15,24 @@ WRITE_RECORD = ("pip", "uv", "poetry", "pdm", "hatch", "pipenv")
 # Distributions that install one import name; the one that was installed last wrote over the others.
 SAME_IMPORT_NAME = {
     "triton": ("triton", "pytorch-triton", "pytorch-triton-rocm", "pytorch-triton-xpu", "triton-windows"),
+    "transformers": ("transformers", "adapter-transformers"),
+    "bitsandbytes": ("bitsandbytes", "bitsandbytes-windows", "bitsandbytes-rocm"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-training", "onnxruntime-openvino"),
+    "cupy": (
+        "cupy",
+        *(f"cupy-cuda{major}x" for major in (11, 12, 13)),
+        *(f"cupy-cuda{n}" for n in range(110, 118)),
+    ),
+    "tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly"),
+    "faiss": ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12"),
+    "cv2": (
+        "opencv-python",
+        "opencv-python-headless",
+        "opencv-contrib-python",
+        "opencv-contrib-python-headless",
+    ),
 }
+_NVIDIA_MAJOR = re.compile(r"(.+)-cu\d+$")
 _MAJOR_MINOR = re.compile(r"cp(\d)(\d+)")
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
 
@@ -153,13 +170,16 @@ def two_owners(machine: Snapshot) -> List[Problem]:
     require_packages(machine)
     pairs: List[Tuple[str, Tuple[str, str], Tuple[str, str], str]] = []
     for import_name, owners in SAME_IMPORT_NAME.items():
-        found = [p for p in machine.packages if p.name in owners and not p.problem]
+        found = [p for p in machine.packages if p.name in owners and not p.problem and p.installer != "conda"]
         for other in found[1:]:
             if other.name != found[0].name and other.location == found[0].location:
                 first, second = (found[0].name, found[0].version), (other.name, other.version)
                 pairs.append((import_name, first, second, "All files of that name"))
     for files in machine.integrity.shared if machine.integrity is not None else ():
         names = {files.first[0], files.second[0]}
+        stems = [_NVIDIA_MAJOR.match(name) for name in names]
+        if all(stems) and len({stem.group(1) for stem in stems if stem}) == 1:  # TOR007
+            continue
         if not any(names == {first[0], second[0]} for _, first, second, _ in pairs):
             said = f"{_files(files.count)} ({', '.join(files.examples)} and so on)"
             pairs.append((files.import_name, files.first, files.second, said))
@@ -213,8 +233,12 @@ def _integrity(machine: Snapshot) -> Integrity:
 
 
 def _is_judged(machine: Snapshot, found: Distribution, told: Integrity) -> bool:
-    """Not what conda installed or an editable install, and not a package that is registered twice (PKG003)."""
+    """Not what conda installed or an editable install, not a package that is registered twice (PKG003), and not one
+    whose files are links into nothing (PKG045)."""
     if sum(d.name == found.name and d.location == found.location for d in told.distributions) > 1:
+        return False
+    links = machine.remains.dangling if machine.remains is not None else ()
+    if any(link.startswith(f"{found.location}/{found.name.replace('-', '_')}") for link in links):
         return False
     owners = [p for p in machine.packages if p.name == found.name and p.location == found.location]
     return not any(p.editable or p.installer == "conda" for p in owners)
@@ -231,6 +255,8 @@ def _unfit(tag: str, machine: Snapshot) -> str:
     if len(parts) != 3:
         return ""
     interpreter, abi, platform = parts
+    if platform.startswith("musllinux") and machine.host.glibc:
+        return "is built for musl, and this system has glibc"
     here: Set[str] = {machine.interpreter.machine} & set(_MACHINES)
     built_for = {name for name in _MACHINES if platform.endswith("_" + name)}
     if platform.startswith(("win", "macosx")):

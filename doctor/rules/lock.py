@@ -55,9 +55,7 @@ def _entries(machine: Snapshot) -> Dict[str, LockEntry]:
     if machine.lock is None:
         raise Skip("no lock file was given (`--lock FILE`)")
     require_packages(machine)
-    return {
-        entry.name: entry for entry in machine.lock.entries if applies(entry.marker, machine.interpreter)
-    }
+    return {entry.name: entry for entry in machine.lock.entries if applies(entry.marker, machine.interpreter)}
 
 
 def _fits(found: str, specifier: str) -> bool:

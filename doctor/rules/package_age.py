@@ -24,7 +24,9 @@ _CEILING = re.compile(r"<|==|~=|===")
 def years_older_than_siblings(machine: Snapshot) -> List[Problem]:
     """One library of the stack is years older than the others, which nobody chooses."""
     require_packages(machine)
-    found = [package for package in map(machine.package, _SIBLINGS) if package is not None and package.version]
+    found = [
+        package for package in map(machine.package, _SIBLINGS) if package is not None and package.version
+    ]
     if len(found) <= _NEWER_SIBLINGS:
         raise Skip("fewer than three libraries are there to be compared")
     problems = []
@@ -38,7 +40,9 @@ def years_older_than_siblings(machine: Snapshot) -> List[Problem]:
             for month in (not_before(sibling.name, sibling.version),)
             if month is not None and month - newest >= _INFO_MONTHS
         ]
-        if len(newer) < _NEWER_SIBLINGS or len(newer) < len(found) - 2:  # two old ones among many may be meant
+        if (
+            len(newer) < _NEWER_SIBLINGS or len(newer) < len(found) - 2
+        ):  # two old ones among many may be meant
             continue
         newer.sort(key=lambda pair: -pair[0])
         gap = newer[_NEWER_SIBLINGS - 1][0]  # by which at least two siblings are newer
@@ -64,10 +68,14 @@ def _ceilings(machine: Snapshot, package: Package) -> Tuple[str, ...]:
     bounded = [
         need
         for need in all_needs
-        if need.owner != package.name and need.name in {package.name, *its_own} and _CEILING.search(need.specifier)
+        if need.owner != package.name
+        and need.name in {package.name, *its_own}
+        and _CEILING.search(need.specifier)
     ]
     held = [
-        need for need in bounded if need.found is not None and specifiers(need.specifier) is not None and need.found
+        need
+        for need in bounded
+        if need.found is not None and specifiers(need.specifier) is not None and need.found
     ]
     held.sort(key=lambda need: (need.name != package.name, need.owner))
     return tuple(f"{need.owner} {need.owner_version} wants {need.text}" for need in held[:6])

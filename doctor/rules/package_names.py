@@ -70,9 +70,10 @@ def build_of_another_torch(machine: Snapshot) -> List[Problem]:
             told.append(f"CUDA {label.cuda}")
         if told and _rests_on_torch(machine, package):
             values = {
-                "name": shorten(f"{package.name} {package.version}", 34),
-                "built": " and ".join(told),
-                "torch": torch_name(torch),
+                "name": shorten(f"{package.name} {package.version}", 24),
+                "built": ", ".join(told),
+                "torch": shorten(torch_name(torch), 20),
+                "full": f"{package.name} {package.version}",
             }
             problems.append(Problem(values, (package.location,), affects=(package.name,)))
     return problems
@@ -88,7 +89,9 @@ def cuda_wheels_without_use(machine: Snapshot) -> List[Problem]:
     wheels = [p.name for p in machine.packages if _NVIDIA.match(p.name)]
     if not wheels:
         return []
-    wanted = {need.name for need in needs(machine.packages, machine.interpreter) if not _NVIDIA.match(need.owner)}
+    wanted = {
+        need.name for need in needs(machine.packages, machine.interpreter) if not _NVIDIA.match(need.owner)
+    }
     unused = [name for name in wheels if name not in wanted]
     if len(unused) < len(wheels) or not unused:  # JAX, XGBoost or CuPy uses some of them
         return []
@@ -121,7 +124,8 @@ def _major(digits: str) -> int:
 def _rests_on_torch(machine: Snapshot, package: Package) -> bool:
     """Whether it declares torch, or names torch in its label; JAX and PaddlePaddle bring a CUDA of their own."""
     return bool(_TORCH.search(package.version)) or any(
-        need.owner == package.name and need.name == "torch" for need in needs(machine.packages, machine.interpreter)
+        need.owner == package.name and need.name == "torch"
+        for need in needs(machine.packages, machine.interpreter)
     )
 
 

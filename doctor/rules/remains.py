@@ -132,10 +132,17 @@ def record_cut_short(machine: Snapshot) -> List[Problem]:
     for place in records:
         location, _, info = place[: -len("/RECORD")].rpartition("/")
         package = next(
-            (p for p in machine.packages if p.location == location and p.installer in WRITE_RECORD and _is_of(p, info)),
+            (
+                p
+                for p in machine.packages
+                if p.location == location and p.installer in WRITE_RECORD and _is_of(p, info)
+            ),
             None,
         )
-        if package is None or sum(p.name == package.name and p.location == location for p in machine.packages) > 1:
+        if (
+            package is None
+            or sum(p.name == package.name and p.location == location for p in machine.packages) > 1
+        ):
             continue
         values = {"name": shorten(f"{package.name} {package.version}", 34), "place": place}
         severity = Severity.WARNING if package.name in training else Severity.INFO

@@ -105,10 +105,12 @@ def extra_needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tupl
                 continue
             requirement = _requirement(line)
             extra = match.group(1)
-            if requirement is not None and requirement.marker is not None:
-                if requirement.marker.evaluate(dict(environment, extra=extra)):
-                    need = Need(owner.name, owner.version, name, str(requirement.specifier), installed[name].version)
-                    found.setdefault((owner.name, need.text), (extra, need))
+            if requirement is None or requirement.marker is None:
+                continue
+            if requirement.marker.evaluate(dict(environment, extra=extra)):
+                have = installed[name].version
+                need = Need(owner.name, owner.version, name, str(requirement.specifier), have)
+                found.setdefault((owner.name, need.text), (extra, need))
     return tuple(found.values())
 
 

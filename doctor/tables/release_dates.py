@@ -13,7 +13,9 @@ Month = int  # months since year 0: 2026-11 is 2026 * 12 + 10
 def months(name: str) -> Tuple[Tuple[str, Month], ...]:
     """The listed releases of a package, oldest version first; empty for a package that is not listed."""
     table = load("release_dates").get(name, {})
-    return tuple((version, _month(text)) for version, text in table.items()) if isinstance(table, dict) else ()
+    return (
+        tuple((version, _month(text)) for version, text in table.items()) if isinstance(table, dict) else ()
+    )
 
 
 def not_before(name: str, version: str) -> Optional[Month]:

@@ -10,6 +10,7 @@ import cases_integrity
 import cases_libraries
 import cases_network
 import cases_rented
+import cases_stack
 import cases_surroundings
 import pytest
 from rule_machines import healthy
@@ -27,6 +28,7 @@ FAILING = {
     **cases_libraries.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
+    **cases_stack.FAILING,
     **cases_surroundings.FAILING,
 }
 PASSING = {
@@ -38,6 +40,7 @@ PASSING = {
     **cases_libraries.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
+    **cases_stack.PASSING,
     **cases_surroundings.PASSING,
 }
 
@@ -163,6 +166,16 @@ def test_remedies_fit(code, snapshot):
         ("PKG011", 3, Severity.INFO),
         ("PKG014", 0, Severity.ERROR),
         ("PKG014", 1, Severity.WARNING),
+        ("TRF010", 0, Severity.INFO),
+        ("TRF010", 1, Severity.WARNING),
+        ("PFT010", 0, Severity.ERROR),
+        ("PKG035", 0, Severity.WARNING),
+        ("PKG035", 1, Severity.ERROR),
+        ("PKG035", 2, Severity.INFO),
+        ("PKG040", 0, Severity.WARNING),
+        ("PKG040", 3, Severity.INFO),
+        ("PKG046", 0, Severity.WARNING),
+        ("PKG046", 1, Severity.INFO),
         ("PKG015", 0, Severity.WARNING),
         ("PKG015", 2, Severity.INFO),
         ("SYS001", 2, Severity.INFO),
