@@ -13,8 +13,6 @@ from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.snapshot_packages import Lock, LockEntry
 
 _LIMIT_BYTES = 1 << 24
-_REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(@\s*\S+|[^;]*)?(?:;\s*(.*))?$")
-_SPECIFIER = re.compile(r"^(?:(?:===|==|~=|!=|<=|>=|<|>)[^,\s]+\s*,?\s*)*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(\S+)$")
 _PARSER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 
@@ -44,6 +42,8 @@ def _text(path: Path) -> str:
 
 
 def _from_requirements(path: Path, text: str, follow: bool) -> Iterator[LockEntry]:
+    from packaging.requirements import InvalidRequirement, Requirement  # only `--lock` needs it
+
     for number, line in enumerate(re.sub(r"\\\r?\n", " ", text).splitlines(), 1):
         line = re.sub(r"(^|\s)#.*$", "", line).strip()
         include = _INCLUDE.match(line)
@@ -53,15 +53,15 @@ def _from_requirements(path: Path, text: str, follow: bool) -> Iterator[LockEntr
         if not line or line.startswith("-") or line.startswith((".", "/")) or "://" in line.split("@")[0]:
             continue
         bare = re.split(r"\s--\w", line, maxsplit=1)[0].strip()  # its --hash options
-        match = _REQUIREMENT.match(bare)
-        wanted = (match.group(2) or "").strip() if match else ""
-        if match is None or not (wanted.startswith("@") or _SPECIFIER.match(wanted.strip("()"))):
+        try:
+            requirement = Requirement(bare)
+        except InvalidRequirement as error:
             raise EnvdocError(
                 f"Line {number} of the lock file `{path}` is no requirement: `{bare[:60]}`.",
                 "A line is `name==version`, an option that starts with `-`, or a comment.",
-            )
-        specifier = "" if wanted.startswith("@") else re.sub(r"\s", "", wanted.strip("()"))
-        yield LockEntry(_normalised(match.group(1)), specifier, (match.group(3) or "").strip())
+            ) from error
+        marker = str(requirement.marker) if requirement.marker is not None else ""
+        yield LockEntry(_normalised(requirement.name), str(requirement.specifier), marker)
 
 
 def _from_pylock(path: Path, text: str) -> Tuple[LockEntry, ...]:
