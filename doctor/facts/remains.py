@@ -51,8 +51,9 @@ def remains(sys_path: Sequence[str], prefix: str, quick: bool = False) -> Remain
             continue
         dangling += _dangling(folder, names)
         if not quick:
-            partial += (str(folder / info / "RECORD") for info in sorted(infos) if _is_partial(folder / info))
-            stale += _stale(folder, names, infos)
+            cut = [info for info in sorted(infos) if _is_partial(folder / info)]
+            partial += (str(folder / info / "RECORD") for info in cut)
+            stale += _stale(folder, names, [info for info in infos if info not in cut])
     return Remains(tuple(set_aside), tuple(dangling), tuple(partial), tuple(stale), _conda(prefix))
 
 
@@ -71,13 +72,14 @@ def _dangling(folder: Path, names: Set[str]) -> Iterator[str]:
 
 
 def _is_partial(info: Path) -> bool:
-    """Whether its RECORD is there and is empty or does not list itself, as every installer writes it."""
+    """Whether its RECORD is there and is empty, ends within a line, or does not list itself as every one does."""
     try:
         with (info / "RECORD").open("rb") as file:
             text = file.read(1 << 26)
     except OSError:
         return False
-    return not text.strip() or info.name.encode() + b"/RECORD" not in text
+    ends_within_a_line = text.rpartition(b"\n")[2].count(b",") < 2 and not text.endswith(b"\n")
+    return not text.strip() or ends_within_a_line or info.name.encode() + b"/RECORD" not in text
 
 
 def _stale(folder: Path, names: Set[str], infos: Sequence[str]) -> Iterator[StaleFiles]:

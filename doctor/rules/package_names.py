@@ -100,6 +100,25 @@ def cuda_wheels_without_use(machine: Snapshot) -> List[Problem]:
     return [Problem(values, tuple(sorted(unused)), affects=("disk",), commands=(command,))]
 
 
+@rule("PKG038")
+def cuda_wheels_elsewhere(machine: Snapshot) -> List[Problem]:
+    """torch's CUDA wheels in another folder than torch: its libraries look for them in ../../nvidia."""
+    torch = require_torch(machine)
+    require_packages(machine)
+    if not torch.cuda or not torch.location:
+        raise Skip("torch is built without CUDA, or its folder is not known")
+    home = torch.location.rpartition("/")[0]
+    wanted = {need.name for need in needs(machine.packages, machine.interpreter) if need.owner == "torch"}
+    wheels = [p for p in machine.packages if p.name in wanted and _NVIDIA.match(p.name)]
+    here = {package.name for package in wheels if package.location == home}
+    away = [package for package in wheels if package.name not in here]
+    if not away:
+        return []
+    values = {"torch": torch_name(torch), "count": len(away), "home": home, "place": away[0].location}
+    evidence = tuple(f"{package.name} {package.version} in {package.location}" for package in away[:8])
+    return [Problem(values, evidence, affects=("torch",))]
+
+
 def _label(package: Package) -> Optional[_Label]:
     if "+" not in package.version:
         return None

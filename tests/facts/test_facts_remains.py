@@ -52,9 +52,9 @@ def test_links_into_nothing(site, tmp_path):
     )
 
 
-@pytest.mark.parametrize("text", ["", "\n", RECORD[:30]])
+@pytest.mark.parametrize("text", ["", "\n", RECORD[:30], RECORD + "peft/co"])
 def test_partial_record(site, text):
-    """Empty, or without its own line."""
+    """Empty, without its own line, or with half a line at its end."""
     record = site / "peft-1.0.dist-info" / "RECORD"
     record.write_text(text)
     assert ((str(record),), ()) == (

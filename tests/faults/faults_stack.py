@@ -234,3 +234,26 @@ def vllm_that_trl_was_not_tried_with(box):
 def accelerate_without_clear_device_cache(box):
     """accelerate 0.30.1 under a peft that imports what came later."""
     box.clone.release("accelerate", "0.30.1")
+
+
+@fault("K34", "PKG038", says=["nvidia"])
+def cuda_wheels_in_the_user_site(box):
+    """torch's cuDNN wheel was found in a folder of PYTHONPATH, and torch lies in the environment."""
+    box.gpu_machine()
+    box.clone.headers("torch", "Requires-Dist", ["nvidia-cudnn-cu13==9.20.0.48"])
+    place = box.home / "site" / "nvidia_cudnn_cu13-9.20.0.48.dist-info"
+    place.mkdir(parents=True)
+    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: nvidia-cudnn-cu13\nVersion: 9.20.0.48\n\n")
+    box.environ["PYTHONPATH"] = str(place.parent)
+
+
+@fault("K35", "PKG010", also=["PKG001", "PKG040", "PKG002", "TRF012"], says=["fsspec"])
+def fsspec_that_old_datasets_refuse(box):
+    """datasets 2.14.4, to which a resolver went back, beside an fsspec of three years later."""
+    box.clone.release("datasets", "2.14.4", ["fsspec[http]>=2021.11.1", "pyarrow>=8.0.0"])
+
+
+@fault("K36", "PKG010", says=["jinja2"])
+def jinja_too_old_for_chat_templates(box):
+    """jinja2 3.1.2 under a transformers whose chat templates want 3.1.6."""
+    box.clone.release("jinja2", "3.1.2")

@@ -45,6 +45,11 @@ def locked(*lines, base=M):
     return base.but(lock=Lock("requirements.txt", tuple(LockEntry(*line) for line in lines)))
 
 
+def wheels_elsewhere(place):
+    """The healthy machine whose NCCL wheel lies in that folder."""
+    return M.changed_package("nvidia-nccl-cu13", location=place)
+
+
 def folders(*named):
     """The healthy machine with dist-info folders of these names."""
     return M.but(integrity=Integrity("sizes", tuple(Distribution(n, v, SITE) for n, v in named)))
@@ -119,6 +124,7 @@ FAILING = {
         with_package("xformers", "0.0.28+cu121", CPU, **EXTENSION),
     ],
     "PKG037": [CPU.installed(nvidia_cublas_cu12="12.8.4.1", nvidia_cudnn_cu12="9.10.2.21")],
+    "PKG038": [wheels_elsewhere("/home/user/env/lib64/python3.12/site-packages")],
     "PKG040": [
         OLD_DATASETS,
         UNREAD.installed(trl="0.4.7", datasets="5.2.0"),
@@ -206,6 +212,7 @@ PASSING = {
             "xgboost", "3.1", CPU.installed(nvidia_nccl_cu12="2.27"), requires=("nvidia-nccl-cu12",)
         ),
     ],
+    "PKG038": [M, wheels_elsewhere(SITE)],
     "PKG040": [
         UNREAD.installed(datasets="5.2.0", trl="1.16.0"),
         PY38,  # old, and of one time
