@@ -13,6 +13,9 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tu
 
 from envdoc.doctor.facts.elf import problem_of
 from envdoc.doctor.facts.packages import harmless, normalised
+from envdoc.doctor.facts.elf import is_for_another_machine, problem_of
+from envdoc.doctor.facts.leftovers import folders_without_entry
+from envdoc.doctor.facts.packages import normalised
 from envdoc.doctor.facts.pth import pth_problems
 from envdoc.doctor.facts.snapshot import Distribution, FileFault, Integrity, SharedFiles
 from envdoc.doctor.files import open_file, read_bytes
@@ -36,7 +39,6 @@ _QUICK = (
 )
 _QUICK_FAMILIES = ("nvidia_", "cuda_")
 _QUICK_FILE = re.compile(r"\.so$|\.so\.|^[^/]+/__init__\.py$")
-_ELF_MACHINES = {"x86_64": 62, "aarch64": 183, "ppc64le": 21, "s390x": 22, "riscv64": 243}
 _LIBRARY = re.compile(r"\.so(\.[0-9]+)*$")
 # Images are made smaller by deleting these, and nothing misses them. Certificates are added to cacert.pem on
 # purpose, where a company's proxy signs.
@@ -58,23 +60,6 @@ _SHARED_ON_PURPOSE = (
     "examples",
     "docs",
     "scripts",
-)
-# Whose folder without __init__.py is imported as an empty namespace, and found by those that only ask for a spec.
-_IMPORT_NAMES = (
-    "torch",
-    "transformers",
-    "peft",
-    "accelerate",
-    "bitsandbytes",
-    "datasets",
-    "tokenizers",
-    "safetensors",
-    "numpy",
-    "triton",
-    "flash_attn",
-    "deepspeed",
-    "xformers",
-    "trl",
 )
 
 
@@ -111,7 +96,7 @@ def integrity(sys_path: Sequence[str], quick: bool = False, deep: bool = False) 
             found.append(_compare(folder, info, recorded, infos, sizes, quick, deep))
         if not quick:
             shared += _shared(lines)
-        leftovers += _leftovers(folder, set(names), infos)
+        leftovers += folders_without_entry(folder, set(names), infos)
         pth += pth_problems(folder, [name for name in names if name.endswith(".pth")], sys_path)
     depth = "contents" if deep else "libraries" if quick else "sizes"
     return Integrity(depth, tuple(found), tuple(shared), tuple(leftovers), tuple(pth))
@@ -198,7 +183,7 @@ def _fault(base: str, line: _Line, deep: bool) -> Optional[FileFault]:
     if status.st_size != line.size_bytes:
         is_library = bool(_LIBRARY.search(line.path))
         breaks = (
-            bool(problem_of(Path(base + line.path))) or _is_for_another_machine(Path(base + line.path))
+            bool(problem_of(Path(base + line.path))) or is_for_another_machine(Path(base + line.path))
             if is_library
             else _is_code(line.path) and not status.st_size
         )
@@ -208,17 +193,6 @@ def _fault(base: str, line: _Line, deep: bool) -> Optional[FileFault]:
             line.path, "contents", line.size_bytes, status.st_size, bool(_LIBRARY.search(line.path))
         )
     return None
-
-
-def _is_for_another_machine(path: Path) -> bool:
-    """Whether an ELF file is for another processor than this one (e_machine, at 0x12 of its header)."""
-    try:
-        with path.open("rb") as file:
-            header = file.read(20)
-    except OSError:
-        return False
-    own = _ELF_MACHINES.get(os.uname().machine)
-    return own is not None and len(header) == 20 and int.from_bytes(header[18:20], "little") != own
 
 
 def _is_code(path: str) -> bool:
@@ -316,3 +290,4 @@ def _leftovers(folder: Path, names: Set[str], infos: Sequence[str]) -> List[str]
         and (folder / name).is_dir()
         and not (folder / name / "__init__.py").exists()
     ]
+    return normalised(stem[0]), stem[1] if len(stem) > 1 else ""

@@ -8,30 +8,11 @@ from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import require_packages, shorten
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.requirements import training_packages
+from envdoc.doctor.tables.same_import_names import same_import_names
 from envdoc.doctor.tables.versions import numbers
 
 # Installers that write a RECORD and leave it. conda and the systems' package managers keep lists of their own.
 WRITE_RECORD = ("pip", "uv", "poetry", "pdm", "hatch", "pipenv")
-# Distributions that install one import name; the one that was installed last wrote over the others.
-SAME_IMPORT_NAME = {
-    "triton": ("triton", "pytorch-triton", "pytorch-triton-rocm", "pytorch-triton-xpu", "triton-windows"),
-    "transformers": ("transformers", "adapter-transformers"),
-    "bitsandbytes": ("bitsandbytes", "bitsandbytes-windows", "bitsandbytes-rocm"),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-training", "onnxruntime-openvino"),
-    "cupy": (
-        "cupy",
-        *(f"cupy-cuda{major}x" for major in (11, 12, 13)),
-        *(f"cupy-cuda{n}" for n in range(110, 118)),
-    ),
-    "tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly"),
-    "faiss": ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12"),
-    "cv2": (
-        "opencv-python",
-        "opencv-python-headless",
-        "opencv-contrib-python",
-        "opencv-contrib-python-headless",
-    ),
-}
 _NVIDIA_MAJOR = re.compile(r"(.+)-cu\d+$")
 _MAJOR_MINOR = re.compile(r"cp(\d)(\d+)")
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
@@ -169,7 +150,7 @@ def two_owners(machine: Snapshot) -> List[Problem]:
     """Two distributions recorded the same code files of one import name."""
     require_packages(machine)
     pairs: List[Tuple[str, Tuple[str, str], Tuple[str, str], str]] = []
-    for import_name, owners in SAME_IMPORT_NAME.items():
+    for import_name, owners in same_import_names().items():
         found = [p for p in machine.packages if p.name in owners and not p.problem and p.installer != "conda"]
         for other in found[1:]:
             if other.name != found[0].name and other.location == found[0].location:
