@@ -16,7 +16,8 @@ _KEPT = 20
 def locked_and_missing(machine: Snapshot) -> List[Problem]:
     """What the lock file names and the environment lacks."""
     entries = _entries(machine)
-    missing = [entry for name, entry in entries.items() if machine.package(name) is None]
+    installed = {package.name for package in machine.packages}
+    missing = [entry for name, entry in entries.items() if name not in installed]
     if not missing:
         return []
     return [_problem(machine, [f"{entry.name}{entry.specifier}" for entry in missing], len(entries))]
@@ -26,11 +27,16 @@ def locked_and_missing(machine: Snapshot) -> List[Problem]:
 def locked_in_another_version(machine: Snapshot) -> List[Problem]:
     """What the environment has in another version than the lock file names."""
     entries = _entries(machine)
+    versions = {
+        package.name: package.version for package in reversed(machine.packages)
+    }  # the first is imported
+    if "torch" in versions:
+        versions["torch"] = version_of(machine, "torch") or ""
     other = [
         f"{name} {found} instead of {entry.specifier}"
         for name, entry in entries.items()
-        for found in (version_of(machine, name),)
-        if found is not None and entry.specifier and not _fits(found, entry.specifier)
+        for found in (versions.get(name),)
+        if found and entry.specifier and not _fits(found, entry.specifier)
     ]
     return [_problem(machine, other, len(entries))] if other else []
 

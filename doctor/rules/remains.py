@@ -1,6 +1,7 @@
 """Rules about what interrupted, half-undone and mixed installs leave behind."""
 
-from typing import Dict, List
+from collections import Counter
+from typing import Dict, List, Tuple
 
 from envdoc.doctor.facts.snapshot import Package, Remains, Snapshot
 from envdoc.doctor.finding import Severity
@@ -54,19 +55,19 @@ def folder_and_metadata_differ(machine: Snapshot) -> List[Problem]:
     require_packages(machine)
     if machine.integrity is None:
         raise Skip("the installed files were not looked at")
-    by_place: Dict[str, List[Package]] = {}
+    by_name: Dict[Tuple[str, str], List[Package]] = {}
     for package in machine.packages:
-        by_place.setdefault(package.location, []).append(package)
+        by_name.setdefault((package.location, package.name), []).append(package)
+    readable = {package.location for package in machine.packages if not package.problem}
+    folders = Counter((folder.location, folder.name) for folder in machine.integrity.distributions)
     problems = []
     for folder in machine.integrity.distributions:
-        here = [p for p in by_place.get(folder.location, []) if not p.problem]
-        same = [p for p in here if p.name == folder.name]
-        if not here or any(_same(p.version, folder.version) for p in same):
+        place = (folder.location, folder.name)
+        same = by_name.get(place, [])
+        if folder.location not in readable or any(_same(p.version, folder.version) for p in same):
             continue
-        if not same and any(p.name == folder.name for p in by_place.get(folder.location, [])):
-            continue  # its METADATA cannot be read: PKG005
-        if len([d for d in machine.integrity.distributions if d.name == folder.name]) > 1:
-            continue  # PKG003
+        if folders[place] > 1 or any(p.problem for p in same):  # PKG003 and PKG005 say it
+            continue
         says = f"{same[0].name} {same[0].version}" if same else "another package"
         values = {
             "folder": shorten(f"{folder.name} {folder.version}", 30),
@@ -101,7 +102,10 @@ def wheels_and_conda(machine: Snapshot) -> List[Problem]:
             "installer": package.installer,
         }
         command = f"conda remove --force -y {entry.name}"
-        problems.append(Problem(values, affects=(name,), commands=(command,)))
+        severity = (
+            None if name == "torch" else Severity.INFO
+        )  # others are one folder, which pip replaced whole
+        problems.append(Problem(values, affects=(name,), severity=severity, commands=(command,)))
     return problems
 
 

@@ -137,7 +137,10 @@ FAILING = {
     ],
     "PKG042": [left(stale=(STALE,)), left(stale=(replace(STALE, count=1),))],
     "PKG043": [folders(("peft", "0.10.0"), ("numpy", "2.4.6")), folders(("peftt", "0.21.2"))],
-    "PKG044": [left(conda=(CondaOwned("pytorch", "2.5.1"), CondaOwned("numpy", "2.4.6")))],
+    "PKG044": [
+        left(conda=(CondaOwned("pytorch", "2.5.1"), CondaOwned("numpy", "2.4.6"))),
+        left(conda=(CondaOwned("numpy", "1.26.4"),)),
+    ],
     "PKG045": [SYMLINKED, left(dangling=(SITE + "/torch",))],
     "PKG046": [
         left(partial_records=(SITE + "/peft-0.21.2.dist-info/RECORD",)),
