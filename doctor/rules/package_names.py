@@ -7,7 +7,7 @@ from envdoc.doctor.facts.snapshot import Package, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import require_packages, require_torch, shorten, torch_name
 from envdoc.doctor.rules.registry import Problem, Skip, rule
-from envdoc.doctor.rules.requirements import needs
+from envdoc.doctor.rules.requirements import needs, training_packages
 from envdoc.doctor.tables.versions import numbers, parsed, public
 from envdoc.doctor.tables.wrong_packages import wrong_packages
 
@@ -15,6 +15,7 @@ _COMPANIONS = ("torch", "torchvision", "torchaudio")  # TOR008 speaks about thes
 # "+cu118", "+cu12torch2.6cxx11abiFALSE", "+pt20cu117" (torch-scatter), "+torch2.4"; not jaxlib's "+cuda12.cudnn89".
 _CUDA = re.compile(r"cu(\d{2,3})(?!\d)")
 _TORCH = re.compile(r"(?:torch|pt)(\d)\.?(\d{1,2})")
+_STACK = ("transformers", "peft", "accelerate")
 _NVIDIA = re.compile(r"nvidia-(.+)-cu(\d+)$")
 
 
@@ -117,6 +118,46 @@ def cuda_wheels_elsewhere(machine: Snapshot) -> List[Problem]:
     values = {"torch": torch_name(torch), "count": len(away), "home": home, "place": away[0].location}
     evidence = tuple(f"{package.name} {package.version} in {package.location}" for package in away[:8])
     return [Problem(values, evidence, affects=("torch",))]
+
+
+@rule("PKG047")
+def version_is_none(machine: Snapshot) -> List[Problem]:
+    """A distribution whose version is no version by PEP 440: what compares it raises, and pip passes it over."""
+    require_packages(machine)
+    training = training_packages(machine.packages, machine.interpreter)
+    return [
+        Problem(
+            {
+                "name": shorten(package.name, 30),
+                "version": shorten(package.version, 24),
+                "place": package.location,
+            },
+            affects=(package.name,),
+            severity=Severity.ERROR if package.name in training else Severity.INFO,
+        )
+        for package in machine.packages
+        if package.version
+        and not package.problem
+        and parsed(package.version) is None
+        and not package.location.startswith(
+            "/usr/lib"
+        )  # distributions number their own packages as they like
+    ]
+
+
+@rule("PKG048")
+def stack_incomplete(machine: Snapshot) -> List[Problem]:
+    """torch without all of the libraries that a LoRA is trained with."""
+    torch = require_torch(machine)
+    require_packages(machine)
+    lacking = [name for name in _STACK if machine.package(name) is None]
+    if not lacking:
+        return []
+    values = {
+        "torch": torch_name(torch),
+        "names": " and ".join(lacking) if len(lacking) < 3 else ", ".join(lacking),
+    }
+    return [Problem(values, affects=tuple(lacking))]
 
 
 def _label(package: Package) -> Optional[_Label]:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Callable, Optional, Tuple
 
 from envdoc.doctor.tables import load
-from envdoc.doctor.tables.versions import satisfies
+from envdoc.doctor.tables.versions import parsed, satisfies
 
 _REQUIREMENT = re.compile(r"([a-z0-9-]+)\s*(.*)$")
 
@@ -38,7 +38,10 @@ class Coupling:
         if self.absent and version_of(self.absent) is not None:
             return False
         installed = [(version_of(name), specifier) for name, specifier in self.pair]
-        return all(version is not None and satisfies(version, wanted) for version, wanted in installed)
+        return all(
+            version is not None and parsed(version) is not None and satisfies(version, wanted)
+            for version, wanted in installed
+        )  # a version that cannot be read fits everything, and is blamed for nothing
 
 
 @lru_cache(maxsize=None)

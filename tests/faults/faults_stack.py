@@ -257,3 +257,16 @@ def fsspec_that_old_datasets_refuse(box):
 def jinja_too_old_for_chat_templates(box):
     """jinja2 3.1.2 under a transformers whose chat templates want 3.1.6."""
     box.clone.release("jinja2", "3.1.2")
+
+
+@fault("K37", "PKG047", says=["patched-by-me"])
+def version_by_hand(box):
+    """accelerate's METADATA names a version that nothing can compare."""
+    path = box.clone.package(box.clone.distribution("accelerate") + "/METADATA")
+    path.write_text(path.read_text("utf-8").replace("\nVersion: ", "\nVersion: patched-by-me-", 1), "utf-8")
+
+
+@fault("K38", "PKG048", says=["peft"])
+def peft_not_installed(box):
+    """peft, which nothing requires, was uninstalled."""
+    box.clone.uninstall("peft")

@@ -146,6 +146,8 @@ FAILING = {
         left(partial_records=(SITE + "/peft-0.21.2.dist-info/RECORD",)),
         left(partial_records=(SITE + "/urllib3-2.6.0.dist-info/RECORD",)),
     ],
+    "PKG047": [M.installed(peft="0.21.2-patched-by-me"), M.installed(rich="main")],
+    "PKG048": [M.installed(peft=None), M.installed(peft=None, transformers=None, accelerate=None)],
     "PKG050": [locked(("peft", "==0.21.2"), ("scipy", "==1.17.0")), locked(("scipy",), ("pandas", ">=2"))],
     "PKG051": [
         locked(("peft", "==0.20.0")),
@@ -240,6 +242,8 @@ PASSING = {
     ],
     "PKG045": [left()],
     "PKG046": [left(), left(partial_records=(SITE + "/unknown-1.dist-info/RECORD",))],
+    "PKG047": [M, with_package("gpg", "1.18.0-unknown", location="/usr/lib/python3/dist-packages")],
+    "PKG048": [M],
     "PKG050": [
         locked(("peft", "==0.21.2"), ("torch", "==2.11.0")),
         locked(("pywin32", "==306", 'sys_platform == "win32"'), ("tomli", "==2", 'python_version < "3.11"')),

@@ -176,6 +176,8 @@ def test_remedies_fit(code, snapshot):
         ("PKG040", 3, Severity.INFO),
         ("PKG044", 0, Severity.WARNING),
         ("PKG044", 1, Severity.INFO),
+        ("PKG047", 0, Severity.ERROR),
+        ("PKG047", 1, Severity.INFO),
         ("PKG046", 0, Severity.WARNING),
         ("PKG046", 1, Severity.INFO),
         ("PKG015", 0, Severity.WARNING),

@@ -186,6 +186,13 @@ def test_couplings_are_well_formed():
         assert len(row.effect) < 42, row.slug
 
 
+def test_a_version_that_cannot_be_read_is_blamed_for_nothing():
+    """No row holds for a pair of which one version is none."""
+    row = next(row for row in couplings() if row.slug == "peft-clear-device-cache")
+    told = {"peft": "0.21.2", "accelerate": "patched-by-me"}
+    assert [False, True] == [row.holds({**told, "accelerate": v}.get) for v in ("patched-by-me", "0.30.1")]
+
+
 def test_what_a_row_recommends_is_outside_its_bounds():
     """The first recommendation of a row, where it is a version, is not what the row warns of."""
     for row in couplings():
