@@ -3,7 +3,7 @@
 from typing import Dict, List, Tuple
 
 from envdoc.doctor.facts.snapshot import LockEntry, Snapshot
-from envdoc.doctor.rules.machine import require_packages, shorten, version_of
+from envdoc.doctor.rules.machine import install_command, require_packages, shorten, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.requirements import applies
 from envdoc.doctor.tables.versions import public, satisfies
@@ -53,7 +53,7 @@ def not_locked(machine: Snapshot) -> List[Problem]:
             if package.name not in entries and package.name not in _INSTALLERS and package.location in places
         }
     )
-    return [_problem(machine, extra, len(entries))] if extra else []
+    return [_problem(machine, extra, len(entries), mends=False)] if extra else []
 
 
 def _entries(machine: Snapshot) -> Dict[str, LockEntry]:
@@ -69,7 +69,7 @@ def _fits(found: str, specifier: str) -> bool:
     return satisfies(found, specifier) or ("+" not in specifier and satisfies(public(found), specifier))
 
 
-def _problem(machine: Snapshot, said: List[str], count: int) -> Problem:
+def _problem(machine: Snapshot, said: List[str], count: int, mends: bool = True) -> Problem:
     lock = machine.lock
     assert lock is not None
     evidence: Tuple[str, ...] = tuple(said[:_KEPT])
@@ -81,6 +81,6 @@ def _problem(machine: Snapshot, said: List[str], count: int) -> Problem:
         "count": len(said),
         "locked": count,
         "file": lock.file,
-        "python": machine.interpreter.path or "python3",
     }
-    return Problem(values, evidence, affects=("packages",))
+    commands = (install_command(machine, f"-r '{lock.file}'"),) if mends else ()
+    return Problem(values, evidence, affects=("packages",), commands=commands)

@@ -5,7 +5,14 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from envdoc.doctor.facts.snapshot import Package, Snapshot
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import require_packages, require_torch, shorten, torch_name
+from envdoc.doctor.rules.integrity import reinstall
+from envdoc.doctor.rules.machine import (
+    require_packages,
+    require_torch,
+    shorten,
+    torch_name,
+    uninstall_command,
+)
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.requirements import needs, training_packages
 from envdoc.doctor.tables.versions import numbers, parsed, public
@@ -42,9 +49,9 @@ def wrong_package(machine: Snapshot) -> List[Problem]:
             if has_both
             else "",
         }
-        commands = [f"{_pip(machine)} uninstall -y {row.name}"]
+        commands = [uninstall_command(machine, row.name)]
         if row.overwrites:
-            commands.append(f"{_pip(machine)} install --force-reinstall --no-deps {row.overwrites}")
+            commands.append(reinstall(machine, row.overwrites))
         affects = (row.name, row.overwrites) if row.overwrites else (row.name,)
         problems.append(
             Problem(values, (package.location,), affects, Severity(row.severity), commands=tuple(commands))
@@ -97,7 +104,7 @@ def cuda_wheels_without_use(machine: Snapshot) -> List[Problem]:
     if len(unused) < len(wheels) or not unused:  # JAX, XGBoost or CuPy uses some of them
         return []
     values = {"count": len(unused), "torch": torch_name(torch), "first": unused[0]}
-    command = f"{_pip(machine)} uninstall -y {' '.join(sorted(unused))}"
+    command = uninstall_command(machine, " ".join(sorted(unused)))
     return [Problem(values, tuple(sorted(unused)), affects=("disk",), commands=(command,))]
 
 
@@ -187,7 +194,3 @@ def _rests_on_torch(machine: Snapshot, package: Package) -> bool:
         need.owner == package.name and need.name == "torch"
         for need in needs(machine.packages, machine.interpreter)
     )
-
-
-def _pip(machine: Snapshot) -> str:
-    return f"{machine.interpreter.path or 'python3'} -m pip"

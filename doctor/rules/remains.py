@@ -6,7 +6,7 @@ from typing import Dict, List, Tuple
 from envdoc.doctor.facts.snapshot import Package, Remains, Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.integrity import WRITE_RECORD, reinstall
-from envdoc.doctor.rules.machine import require_packages, shorten
+from envdoc.doctor.rules.machine import require_packages, shorten, uninstall_command
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.requirements import training_packages
 from envdoc.doctor.tables.versions import parsed, public
@@ -41,7 +41,7 @@ def modules_of_another_release(machine: Snapshot) -> List[Problem]:
             "place": found.place,
         }
         command = (
-            f"{machine.interpreter.path or 'python3'} -m pip uninstall -y {package.name}",
+            uninstall_command(machine, package.name),
             f"rm -r '{found.place}'",
             reinstall(machine, package.name, package.version),
         )
