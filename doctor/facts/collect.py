@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from envdoc.doctor.facts import (
     binaries,
+    code_floors,
     constraints,
     extensions,
-    code_floors,
     gpu,
     interpreter,
     packages,

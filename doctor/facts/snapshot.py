@@ -30,8 +30,8 @@ from envdoc.doctor.facts.snapshot_extensions import Extension, ExtensionLibrary,
 from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDevice, Toolkit
 from envdoc.doctor.facts.snapshot_host import Host, Storage
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
-from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
 from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
+from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
 from envdoc.doctor.facts.surroundings import Surroundings
 
 __all__ = [
