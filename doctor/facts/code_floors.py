@@ -1,8 +1,8 @@
 """The versions that packages ask of others in their own source, where pip does not look.
 
 transformers keeps them as `BITSANDBYTES_MIN_VERSION = "0.46.1"`, peft as `TORCHAO_MINIMUM_VERSION =
-packaging.version.parse("0.16.0")` inside the function that asks. Each file is read as text and never run; together
-they are 300 kB, read and searched in 2 ms. What transformers asks of torch is in constraints.py.
+packaging.version.parse("0.16.0")` inside the function that asks. Each file is read as text and never run. What
+transformers asks of torch, and its table of versions (accelerate is in it), are in constraints.py.
 """
 
 import re
@@ -29,7 +29,6 @@ class _Source(NamedTuple):
 
 
 _QUANTIZERS = {
-    "ACCELERATE": "accelerate",
     "AUTOROUND": "auto-round",
     "BITSANDBYTES": "bitsandbytes",
     "COMPRESSED_TENSORS": "compressed-tensors",
@@ -63,7 +62,10 @@ def code_floors(sys_path: Sequence[str], versions: Dict[str, str]) -> Tuple[Code
             continue
         folder = find_package(source.package, sys_path)
         text = _text(folder / source.file) if folder is not None else ""
-        for constant, minimum in dict(_CONSTANT.findall(text)).items():
+        told = "\n".join(
+            line for line in text.splitlines() if "MIN" in line
+        )  # a tenth of the time of the whole
+        for constant, minimum in dict(_CONSTANT.findall(told)).items():
             name = source.names.get(_PREFIX.sub("", _PREFIX.sub("", constant)))
             if name in versions:
                 place = f"{source.package}/{source.file}: {constant}"
