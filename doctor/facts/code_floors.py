@@ -11,6 +11,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from envdoc.doctor.facts.binaries import find_package
 from envdoc.doctor.facts.snapshot_packages import CodeFloor
+from envdoc.doctor.files import read_bytes
 
 _LIMIT_BYTES = 1 << 18
 # `NAME_MIN_VERSION = "1.2"`, `MIN_NAME_VERSION = "1.2"`, `NAME_MINIMUM_VERSION = packaging.version.parse("1.2")`
@@ -75,7 +76,6 @@ def code_floors(sys_path: Sequence[str], versions: Dict[str, str]) -> Tuple[Code
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb", buffering=0) as file:
-            return file.read(_LIMIT_BYTES).decode("utf-8", "replace")
+        return read_bytes(path, _LIMIT_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""

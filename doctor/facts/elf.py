@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import List, NamedTuple, Optional, Type
 
-from envdoc.doctor.files import open_file
+from envdoc.doctor.files import open_file, read_bytes
 
 _FILE_HEADER_BYTES = 64
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
@@ -115,8 +115,7 @@ def is_for_another_machine(path: Path) -> bool:
     """Whether the ELF file is for another processor than this one (e_machine, at 0x12 of its header)."""
     own = _MACHINES.get(os.uname().machine)
     try:
-        with path.open("rb") as file:
-            header = file.read(20)
+        header = read_bytes(path, 20)
     except OSError:
         return False
     return own is not None and len(header) == 20 and int.from_bytes(header[18:], "little") != own

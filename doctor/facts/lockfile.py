@@ -11,6 +11,7 @@ from typing import Any, Iterator, List, Tuple
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.snapshot_packages import Lock, LockEntry
+from envdoc.doctor.files import read_bytes
 
 _LIMIT_BYTES = 1 << 24
 _INCLUDE = re.compile(r"(?:-r|--requirement)[ =]*(\S+)$")
@@ -33,8 +34,7 @@ def read_lock(path: Path) -> Lock:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(_LIMIT_BYTES).decode("utf-8-sig")
+        return read_bytes(path, _LIMIT_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise EnvdocError(f"The lock file `{path}` cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -11,11 +11,9 @@ import stat
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from envdoc.doctor.facts.elf import problem_of
-from envdoc.doctor.facts.packages import harmless, normalised
 from envdoc.doctor.facts.elf import is_for_another_machine, problem_of
 from envdoc.doctor.facts.leftovers import folders_without_entry
-from envdoc.doctor.facts.packages import normalised
+from envdoc.doctor.facts.packages import harmless, normalised
 from envdoc.doctor.facts.pth import pth_problems
 from envdoc.doctor.facts.snapshot import Distribution, FileFault, Integrity, SharedFiles
 from envdoc.doctor.files import open_file, read_bytes
@@ -277,17 +275,3 @@ def _are_libraries(files: Sequence[str]) -> bool:
 def _said(info: str) -> Tuple[str, str]:
     stem = info[: -len(".dist-info")].split("-")
     return normalised(stem[0]), harmless(stem[1]) if len(stem) > 1 else ""
-
-
-def _leftovers(folder: Path, names: Set[str], infos: Sequence[str]) -> List[str]:
-    """Folders of well-known import names that no distribution here owns and that have no __init__.py."""
-    owned = {info.split("-")[0].lower() for info in infos}
-    return [
-        str(folder / name)
-        for name in _IMPORT_NAMES
-        if name in names
-        and name not in owned
-        and (folder / name).is_dir()
-        and not (folder / name / "__init__.py").exists()
-    ]
-    return normalised(stem[0]), stem[1] if len(stem) > 1 else ""

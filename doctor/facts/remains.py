@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Iterator, List, Sequence, Set, Tuple
 
 from envdoc.doctor.facts.snapshot_packages import CondaOwned, Remains, StaleFiles
+from envdoc.doctor.files import read_bytes
 
 _SYSTEM_FOLDERS = ("/usr/lib/", "/usr/lib64/")
 _STALE_KEPT = 5
+_RECORD_LIMIT_BYTES = 1 << 26
 # Whose folders are looked through: those whose modules a run imports. torch's 2,500 modules would double the time,
 # and a torch of two releases does not get as far as being examined.
 _LOOKED_THROUGH = (
@@ -74,8 +76,7 @@ def _dangling(folder: Path, names: Set[str]) -> Iterator[str]:
 def _is_partial(info: Path) -> bool:
     """Whether its RECORD is there and is empty, ends within a line, or does not list itself as every one does."""
     try:
-        with (info / "RECORD").open("rb") as file:
-            text = file.read(1 << 26)
+        text = read_bytes(info / "RECORD", _RECORD_LIMIT_BYTES)
     except OSError:
         return False
     ends_within_a_line = text.rpartition(b"\n")[2].count(b",") < 2 and not text.endswith(b"\n")
@@ -104,7 +105,7 @@ def _stale(folder: Path, names: Set[str], infos: Sequence[str]) -> Iterator[Stal
 
 def _recorded(path: Path, starts: Tuple[str, ...]) -> Set[str]:
     try:
-        text = path.read_text("utf-8", "replace")
+        text = read_bytes(path, _RECORD_LIMIT_BYTES).decode("utf-8", "replace")
     except OSError:
         return set()
     return {line.split(",", 1)[0] for line in text.splitlines() if line.startswith(starts)}

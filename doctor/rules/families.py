@@ -3,8 +3,8 @@
 from envdoc.doctor.rules import (
     accelerate_config,
     bitsandbytes,
-    collectors,
     code_floors,
+    collectors,
     couplings,
     deep_results,
     driver,

@@ -11,10 +11,16 @@ import faults_system
 from box import Box
 from fault import FAULTS, Fault
 
-families = (faults_deep, faults_gpu, faults_packages, faults_leaks, faults_system)
-families = (faults_gpu, faults_packages, faults_leaks, faults_system, faults_rented)
-families = (faults_extensions, faults_gpu, faults_packages, faults_leaks, faults_system)
-families = (faults_gpu, faults_packages, faults_stack, faults_leaks, faults_system)
+families = (
+    faults_deep,
+    faults_extensions,
+    faults_gpu,
+    faults_leaks,
+    faults_packages,
+    faults_rented,
+    faults_stack,
+    faults_system,
+)
 NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if fault.names}
 NOT_NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if not fault.names}
 
