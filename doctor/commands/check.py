@@ -1,5 +1,6 @@
 """Commands that look: check, facts, diff, rules, explain, why, report."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from envdoc.doctor.report import FORMATS, renderer
 from envdoc.doctor.target import choose_target
 
 if TYPE_CHECKING:
+    from envdoc.doctor.facts.snapshot import Lock
     from envdoc.doctor.suppressions import Suppression
 
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
@@ -46,6 +48,9 @@ def check(
     online: bool = ONLINE,
     model: Optional[str] = MODEL,
     facts: Optional[Path] = FACTS,
+    lock: Optional[Path] = typer.Option(
+        None, "--lock", metavar="FILE", help="Compare with a requirements file or pylock.toml."
+    ),
     format: str = typer.Option(
         "text", "--format", metavar="NAME", help="One of: " + ", ".join(FORMATS) + "."
     ),
@@ -73,6 +78,7 @@ def check(
     if quick and deep:
         raise EnvdocError("`--quick` and `--deep` exclude each other.", "Leave both out for the usual check.")
     accepted = _accepted()
+    locked = _locked(lock)
     if facts is not None:
         if deep:
             raise EnvdocError("`--deep` reads this machine's files, and `--facts` judges a recorded one.")
@@ -86,6 +92,7 @@ def check(
         target = choose_target(python, os.environ, home())
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
         snapshot = look(target, quick, on_probe, online, deep, model)
+    snapshot = dataclasses.replace(snapshot, lock=locked)
     result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
     if output is None:
         write(renderer(format)(result))
@@ -228,6 +235,12 @@ def _accepted() -> "Tuple[Suppression, ...]":
     from envdoc.doctor.suppressions import load
 
     return load(Path(), {rule.code for rule in all_rules()})
+
+
+def _locked(path: Optional[Path]) -> "Optional[Lock]":
+    from envdoc.doctor.facts.lockfile import read_lock
+
+    return read_lock(path) if path is not None else None
 
 
 def _log_text(log: str) -> str:

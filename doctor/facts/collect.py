@@ -9,12 +9,14 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from envdoc.doctor.facts import (
     binaries,
+    code_floors,
     constraints,
     extensions,
     gpu,
     interpreter,
     packages,
     records,
+    remains,
     smi,
 )
 from envdoc.doctor.facts.around import surroundings
@@ -122,6 +124,7 @@ def _environment_facts(
     _run("packages", lambda: {"packages": packages.scan(path)}, facts, errors)
     installed: Tuple[Package, ...] = facts.get("packages", ())
     _run("records", lambda: {"integrity": records.integrity(path, quick, deep)}, facts, errors)
+    _run("remains", lambda: {"remains": remains.remains(path, told.prefix, quick)}, facts, errors)
     _run("torch", lambda: {"torch": binaries.torch_build(path)}, facts, errors)
     _run("bitsandbytes", lambda: {"bitsandbytes": _bitsandbytes(path, installed)}, facts, errors)
     _run("extensions", lambda: {"extensions": _extensions(told, facts, environ, quick)}, facts, errors)
@@ -130,6 +133,8 @@ def _environment_facts(
     cuda = facts["torch"].cuda if facts.get("torch") else None
     _run("loading", lambda: {"loading": loading(told, environ, cuda or "")}, facts, errors)
     _run("shell", lambda: {"shell": shell(told, environ)}, facts, errors)
+    versions = {package.name: package.version for package in reversed(installed)}
+    _run("floors", lambda: {"code_floors": code_floors.code_floors(path, versions)}, facts, errors)
     work = _working_folder(environ)
     _run(
         "surroundings",

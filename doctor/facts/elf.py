@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import List, NamedTuple, Optional, Type
 
-from envdoc.doctor.files import open_file
+from envdoc.doctor.files import open_file, read_bytes
 
 _FILE_HEADER_BYTES = 64
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
+_MACHINES = {"x86_64": 62, "aarch64": 183, "ppc64le": 21, "s390x": 22, "riscv64": 243}
 _NOBITS = 8  # SHT_NOBITS: a section such as .bss that takes no room in the file
 
 
@@ -108,3 +109,13 @@ def problem_of(path: Path) -> str:
         return f"{path.name} cannot be read ({error.strerror})"
     except (ElfError, struct.error, IndexError) as error:
         return str(error) or f"{path.name} has a damaged section table"
+
+
+def is_for_another_machine(path: Path) -> bool:
+    """Whether the ELF file is for another processor than this one (e_machine, at 0x12 of its header)."""
+    own = _MACHINES.get(os.uname().machine)
+    try:
+        header = read_bytes(path, 20)
+    except OSError:
+        return False
+    return own is not None and len(header) == 20 and int.from_bytes(header[18:], "little") != own

@@ -11,7 +11,8 @@ import stat
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from envdoc.doctor.facts.elf import problem_of
+from envdoc.doctor.facts.elf import is_for_another_machine, problem_of
+from envdoc.doctor.facts.leftovers import folders_without_entry
 from envdoc.doctor.facts.packages import harmless, normalised
 from envdoc.doctor.facts.pth import pth_problems
 from envdoc.doctor.facts.snapshot import Distribution, FileFault, Integrity, SharedFiles
@@ -58,23 +59,6 @@ _SHARED_ON_PURPOSE = (
     "docs",
     "scripts",
 )
-# Whose folder without __init__.py is imported as an empty namespace, and found by those that only ask for a spec.
-_IMPORT_NAMES = (
-    "torch",
-    "transformers",
-    "peft",
-    "accelerate",
-    "bitsandbytes",
-    "datasets",
-    "tokenizers",
-    "safetensors",
-    "numpy",
-    "triton",
-    "flash_attn",
-    "deepspeed",
-    "xformers",
-    "trl",
-)
 
 
 _Sizes = Dict[str, Set[Tuple[str, int]]]  # of a path: which dist-info recorded which size
@@ -110,7 +94,7 @@ def integrity(sys_path: Sequence[str], quick: bool = False, deep: bool = False) 
             found.append(_compare(folder, info, recorded, infos, sizes, quick, deep))
         if not quick:
             shared += _shared(lines)
-        leftovers += _leftovers(folder, set(names), infos)
+        leftovers += folders_without_entry(folder, set(names), infos)
         pth += pth_problems(folder, [name for name in names if name.endswith(".pth")], sys_path)
     depth = "contents" if deep else "libraries" if quick else "sizes"
     return Integrity(depth, tuple(found), tuple(shared), tuple(leftovers), tuple(pth))
@@ -197,7 +181,7 @@ def _fault(base: str, line: _Line, deep: bool) -> Optional[FileFault]:
     if status.st_size != line.size_bytes:
         is_library = bool(_LIBRARY.search(line.path))
         breaks = (
-            bool(problem_of(Path(base + line.path)))
+            bool(problem_of(Path(base + line.path))) or is_for_another_machine(Path(base + line.path))
             if is_library
             else _is_code(line.path) and not status.st_size
         )
@@ -268,30 +252,26 @@ def _shared(records: Dict[str, Optional[str]]) -> List[SharedFiles]:
     common: Dict[Tuple[str, str, str], List[str]] = {}
     for info, record in records.items():
         for line in _lines(record or ""):
-            if line.size_bytes and line.path.endswith((".py", ".so")):
+            is_code = line.path.endswith((".py", ".so")) or (
+                line.path.startswith("nvidia/") and _LIBRARY.search(line.path)
+            )
+            if line.size_bytes and is_code:
                 first = owners.setdefault(line.path, info)
                 if first != info:
                     common.setdefault((line.path.split("/")[0], first, info), []).append(line.path)
     return [
         SharedFiles(import_name, _said(first), _said(second), len(files), tuple(files[:3]))
         for (import_name, first, second), files in common.items()
-        if len(files) > 1 and import_name not in _SHARED_ON_PURPOSE and _said(first)[0] != _said(second)[0]
+        if ((len(files) > 1 and import_name not in _SHARED_ON_PURPOSE) or _are_libraries(files))
+        and _said(first)[0] != _said(second)[0]
     ]
+
+
+def _are_libraries(files: Sequence[str]) -> bool:
+    """NVIDIA's wheels share the folder nvidia/ on purpose, and never a library in it."""
+    return files[0].startswith("nvidia/") and any(_LIBRARY.search(file) for file in files)
 
 
 def _said(info: str) -> Tuple[str, str]:
     stem = info[: -len(".dist-info")].split("-")
     return normalised(stem[0]), harmless(stem[1]) if len(stem) > 1 else ""
-
-
-def _leftovers(folder: Path, names: Set[str], infos: Sequence[str]) -> List[str]:
-    """Folders of well-known import names that no distribution here owns and that have no __init__.py."""
-    owned = {info.split("-")[0].lower() for info in infos}
-    return [
-        str(folder / name)
-        for name in _IMPORT_NAMES
-        if name in names
-        and name not in owned
-        and (folder / name).is_dir()
-        and not (folder / name / "__init__.py").exists()
-    ]

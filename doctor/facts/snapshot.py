@@ -31,6 +31,7 @@ from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDe
 from envdoc.doctor.facts.snapshot_host import Host, Storage
 from envdoc.doctor.facts.snapshot_loader import Loading, Override, Preload
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
+from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
 from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
 from envdoc.doctor.facts.surroundings import Surroundings
@@ -39,7 +40,9 @@ __all__ = [
     "SCHEMA_VERSION",
     "BitsandbytesBuild",
     "BitsandbytesLibrary",
+    "CodeFloor",
     "CollectorError",
+    "CondaOwned",
     "DeviceNode",
     "DiskSpeed",
     "Distribution",
@@ -57,6 +60,8 @@ __all__ = [
     "Kernel",
     "Launcher",
     "Loading",
+    "Lock",
+    "LockEntry",
     "Network",
     "Override",
     "Package",
@@ -66,10 +71,12 @@ __all__ = [
     "ProbeResult",
     "PthProblem",
     "Question",
+    "Remains",
     "Server",
     "SharedFiles",
     "Shell",
     "Snapshot",
+    "StaleFiles",
     "Storage",
     "Surroundings",
     "Toolkit",
@@ -105,6 +112,9 @@ class Snapshot:
     bitsandbytes: Optional[BitsandbytesBuild] = None
     transformers: Optional[TransformersBuild] = None
     extensions: Optional[Extensions] = None  # None: not looked at
+    code_floors: Tuple[CodeFloor, ...] = ()
+    remains: Optional[Remains] = None  # None: not looked at
+    lock: Optional[Lock] = None  # None: `check` ran without --lock
     driver: Driver = field(default_factory=Driver)
     gpus: Tuple[Gpu, ...] = ()
     pci_devices: Tuple[PciDevice, ...] = ()

@@ -17,6 +17,7 @@ from envdoc.doctor.rules.machine import (
     version_of,
 )
 from envdoc.doctor.rules.registry import Problem, Skip, rule
+from envdoc.doctor.rules.requirements import needs
 from envdoc.doctor.tables.couplings import Coupling, couplings, torch_minimum
 from envdoc.doctor.tables.versions import public, satisfies
 
@@ -34,6 +35,8 @@ CHECKED_AT_IMPORT = (
     "safetensors",
 )
 REFUSED_BY_TRAINER = ("accelerate",)
+# Rules whose rows stay silent where the metadata of one side declares the conflict as well.
+SAID_ONCE = ("TRF011", "TRF012", "PKG032", "PKG033", "PKG034")
 USED_LATER = ("peft", "datasets", "deepspeed", "sentencepiece", "protobuf")
 
 
@@ -132,6 +135,40 @@ def other_couplings(machine: Snapshot) -> List[Problem]:
     return _rows(machine, "PKG010", ())
 
 
+@rule("TRF011")
+def trl_and_transformers(machine: Snapshot) -> List[Problem]:
+    """Releases of trl and transformers of which one imports what the other lacks."""
+    return _rows(machine, "TRF011", ("trl", "transformers"))
+
+
+@rule("TRF012")
+def hub_and_its_users(machine: Snapshot) -> List[Problem]:
+    """A library that imports from huggingface_hub what this release no longer has."""
+    return _rows(machine, "TRF012", ("huggingface-hub",))
+
+
+@rule("PKG032")
+def numpy_abi(machine: Snapshot) -> List[Problem]:
+    """A library whose compiled part was made for NumPy 1, beside NumPy 2."""
+    return _rows(machine, "PKG032", ("numpy",))
+
+
+@rule("PKG033")
+def removed_from_python(machine: Snapshot) -> List[Problem]:
+    """A package that imports pkg_resources or distutils, which newer setuptools and Pythons no longer have."""
+    require_packages(machine)
+    if not machine.interpreter.version:
+        raise Skip("the interpreter did not tell its version")
+    return _rows(machine, "PKG033", ())
+
+
+@rule("PKG034")
+def torch_and_its_extensions(machine: Snapshot) -> List[Problem]:
+    """A library built on torch that this torch is too new or too old for."""
+    require_torch(machine)
+    return _rows(machine, "PKG034", ())
+
+
 def _rows(machine: Snapshot, code: str, needed: Tuple[str, ...]) -> List[Problem]:
     require_packages(machine)
     for name in needed:
@@ -139,8 +176,22 @@ def _rows(machine: Snapshot, code: str, needed: Tuple[str, ...]) -> List[Problem
     return [
         _problem(machine, row)
         for row in couplings(code)
-        if (not row.needs_gpu or models(machine)) and row.holds(lambda name: version_of(machine, name))
+        if (not row.needs_gpu or models(machine))
+        and row.holds(lambda name: version_of(machine, name), machine.interpreter.version)
+        and not (code in SAID_ONCE and _is_declared(machine, row))
     ]
+
+
+def _is_declared(machine: Snapshot, row: Coupling) -> bool:
+    """Whether metadata keeps the pair apart too, so that PKG002 or PKG008 has said it."""
+    names = {name for name, _ in row.pair}
+    return any(
+        need.owner in names
+        and need.name in names
+        and need.found
+        and not satisfies(need.found, need.specifier)
+        for need in needs(machine.packages, machine.interpreter)
+    )
 
 
 def _problem(machine: Snapshot, row: Coupling) -> Problem:

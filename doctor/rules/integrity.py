@@ -8,14 +8,12 @@ from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import require_packages, shorten
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.rules.requirements import training_packages
+from envdoc.doctor.tables.same_import_names import same_import_names
 from envdoc.doctor.tables.versions import numbers
 
 # Installers that write a RECORD and leave it. conda and the systems' package managers keep lists of their own.
 WRITE_RECORD = ("pip", "uv", "poetry", "pdm", "hatch", "pipenv")
-# Distributions that install one import name; the one that was installed last wrote over the others.
-SAME_IMPORT_NAME = {
-    "triton": ("triton", "pytorch-triton", "pytorch-triton-rocm", "pytorch-triton-xpu", "triton-windows"),
-}
+_NVIDIA_MAJOR = re.compile(r"(.+)-cu\d+$")
 _MAJOR_MINOR = re.compile(r"cp(\d)(\d+)")
 _MACHINES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64")
 
@@ -53,7 +51,7 @@ def files_damaged(machine: Snapshot) -> List[Problem]:
         evidence = tuple(f"{f.path}: {f.problem}" for f in found.faults[:5])
         problems.append(
             Problem(
-                values, evidence, (found.name,), severity, (_reinstall(machine, found.name, found.version),)
+                values, evidence, (found.name,), severity, (reinstall(machine, found.name, found.version),)
             )
         )
     return problems
@@ -74,7 +72,7 @@ def record_missing(machine: Snapshot) -> List[Problem]:
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     names = tuple(found.name for found in lacking)
     values = {"name": shorten(f"{names[0]} {lacking[0].version}", 30) + more, "all": ", ".join(names[:12])}
-    commands = tuple(_reinstall(machine, found.name, found.version, ignore=True) for found in lacking[:5])
+    commands = tuple(reinstall(machine, found.name, found.version, ignore=True) for found in lacking[:5])
     return [Problem(values, affects=names, commands=commands)]
 
 
@@ -97,7 +95,7 @@ def namespace_leftover(machine: Snapshot) -> List[Problem]:
                         "in all are missing or changed",
                     },
                     affects=(found.name,),
-                    commands=(_reinstall(machine, found.name, found.version),),
+                    commands=(reinstall(machine, found.name, found.version),),
                 )
             )
     for place in told.leftovers:
@@ -123,7 +121,7 @@ def path_file_leads_nowhere(machine: Snapshot) -> List[Problem]:
                 "effect": "Its import fails, or takes another copy",
             }
             severity = Severity.ERROR if package.name in training else Severity.WARNING
-            command = _reinstall(machine, package.name)
+            command = reinstall(machine, package.name)
             problems.append(Problem(values, affects=(package.name,), severity=severity, commands=(command,)))
     for entry in entries:
         file = entry.file.rpartition("/")[2]
@@ -135,7 +133,7 @@ def path_file_leads_nowhere(machine: Snapshot) -> List[Problem]:
             effect = "Python passes the line over in silence, and what lay there cannot be imported"
         name = f"Editable install of {entry.package}" if entry.package else file
         command = (
-            _reinstall(machine, entry.package)
+            reinstall(machine, entry.package)
             if entry.package and machine.package(entry.package)
             else f"rm {entry.file}"
         )
@@ -152,14 +150,17 @@ def two_owners(machine: Snapshot) -> List[Problem]:
     """Two distributions recorded the same code files of one import name."""
     require_packages(machine)
     pairs: List[Tuple[str, Tuple[str, str], Tuple[str, str], str]] = []
-    for import_name, owners in SAME_IMPORT_NAME.items():
-        found = [p for p in machine.packages if p.name in owners and not p.problem]
+    for import_name, owners in same_import_names().items():
+        found = [p for p in machine.packages if p.name in owners and not p.problem and p.installer != "conda"]
         for other in found[1:]:
             if other.name != found[0].name and other.location == found[0].location:
                 first, second = (found[0].name, found[0].version), (other.name, other.version)
                 pairs.append((import_name, first, second, "All files of that name"))
     for files in machine.integrity.shared if machine.integrity is not None else ():
         names = {files.first[0], files.second[0]}
+        stems = [_NVIDIA_MAJOR.match(name) for name in names]
+        if all(stems) and len({stem.group(1) for stem in stems if stem}) == 1:  # TOR007
+            continue
         if not any(names == {first[0], second[0]} for _, first, second, _ in pairs):
             said = f"{_files(files.count)} ({', '.join(files.examples)} and so on)"
             pairs.append((files.import_name, files.first, files.second, said))
@@ -200,7 +201,7 @@ def wrong_wheel(machine: Snapshot) -> List[Problem]:
             "machine": machine.interpreter.machine,
         }
         severity = Severity.ERROR if found.name in training else Severity.WARNING
-        command = _reinstall(machine, found.name, found.version)
+        command = reinstall(machine, found.name, found.version)
         problems.append(Problem(values, affects=(found.name,), severity=severity, commands=(command,)))
     return problems
 
@@ -213,8 +214,12 @@ def _integrity(machine: Snapshot) -> Integrity:
 
 
 def _is_judged(machine: Snapshot, found: Distribution, told: Integrity) -> bool:
-    """Not what conda installed or an editable install, and not a package that is registered twice (PKG003)."""
+    """Not what conda installed or an editable install, not a package that is registered twice (PKG003), and not one
+    whose files are links into nothing (PKG045)."""
     if sum(d.name == found.name and d.location == found.location for d in told.distributions) > 1:
+        return False
+    links = machine.remains.dangling if machine.remains is not None else ()
+    if any(link.startswith(f"{found.location}/{found.name.replace('-', '_')}") for link in links):
         return False
     owners = [p for p in machine.packages if p.name == found.name and p.location == found.location]
     return not any(p.editable or p.installer == "conda" for p in owners)
@@ -231,6 +236,8 @@ def _unfit(tag: str, machine: Snapshot) -> str:
     if len(parts) != 3:
         return ""
     interpreter, abi, platform = parts
+    if platform.startswith("musllinux") and machine.host.glibc:
+        return "is built for musl, and this system has glibc"
     here: Set[str] = {machine.interpreter.machine} & set(_MACHINES)
     built_for = {name for name in _MACHINES if platform.endswith("_" + name)}
     if platform.startswith(("win", "macosx")):
@@ -252,7 +259,7 @@ def _minor(interpreter: str) -> Optional[Tuple[int, int]]:
     return (int(match.group(1)), int(match.group(2))) if match else None
 
 
-def _reinstall(machine: Snapshot, name: str, version: str = "", ignore: bool = False) -> str:
+def reinstall(machine: Snapshot, name: str, version: str = "", ignore: bool = False) -> str:
     """The command that lays the same version over itself; `ignore` where pip could not remove the old one."""
     if name == "torch" and machine.torch is not None and machine.torch.version:
         version = machine.torch.version
@@ -279,7 +286,7 @@ def _keep_one(machine: Snapshot, first: str, second: str) -> Tuple[str, ...]:
         else f"uv pip uninstall --python {python} {gone}"
     )
     package = machine.package(kept)
-    return (remove, _reinstall(machine, kept, package.version if package is not None else ""))
+    return (remove, reinstall(machine, kept, package.version if package is not None else ""))
 
 
 def _files(count: int) -> str:

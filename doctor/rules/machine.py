@@ -127,3 +127,19 @@ def driver_version(driver: Driver) -> str:
 def gigabytes(count: int) -> str:
     """`13.5 GB`, in powers of ten as disks are sold."""
     return f"{count / 1e9:.1f} GB"
+
+
+def install_command(machine: Snapshot, arguments: str) -> str:
+    """The command that installs into the target: by its own pip, or by uv where it has none."""
+    python = machine.interpreter.path or "python3"
+    if machine.interpreter.has_pip:
+        return f"{python} -m pip install {arguments}"
+    return f"uv pip install --python {python} {arguments}"
+
+
+def uninstall_command(machine: Snapshot, names: str) -> str:
+    """The command that removes packages from the target, likewise."""
+    python = machine.interpreter.path or "python3"
+    if machine.interpreter.has_pip:
+        return f"{python} -m pip uninstall -y {names}"
+    return f"uv pip uninstall --python {python} {names}"

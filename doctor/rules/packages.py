@@ -25,6 +25,19 @@ WATCHED = (
     "xformers",
 )
 
+# They drive a training run without being part of what every run needs: their conflicts stop that run alone.
+TRAINERS = (
+    "trl",
+    "unsloth",
+    "unsloth-zoo",
+    "deepspeed",
+    "llamafactory",
+    "axolotl",
+    "xformers",
+    "flash-attn",
+    "torchaudio",
+)
+
 
 @rule("PKG001")
 def requirement_missing(machine: Snapshot) -> List[Problem]:
@@ -43,7 +56,7 @@ def requirement_conflict(machine: Snapshot) -> List[Problem]:
     return [
         _conflict(need, Severity.ERROR if need.owner in STRICT else Severity.WARNING)
         for need in _conflicts(machine)
-        if need.owner in training or need.owner in STRICT
+        if need.owner in training or need.owner in STRICT or need.owner in TRAINERS
     ]
 
 
@@ -63,10 +76,11 @@ def duplicate_distributions(machine: Snapshot) -> List[Problem]:
             },
             evidence=tuple(f"{package.name} {package.version} in {location}" for package in found),
             affects=(name,),
+            severity=None if len({package.version for package in found}) > 1 else Severity.INFO,
             commands=(f"{_pip(machine)} install --force-reinstall --no-deps {name}",),
         )
         for (name, location), found in by_place.items()
-        if len(found) > 1 and not name.startswith("~")
+        if len(found) > 1 and not name.startswith("~") and not _by_the_system(found)
     ]
 
 
@@ -176,11 +190,12 @@ def python_excluded(machine: Snapshot) -> List[Problem]:
 @rule("PKG008")
 def other_packages_broken(machine: Snapshot) -> List[Problem]:
     """A package outside the training stack lacks something or is in conflict; training does not mind."""
-    training = _training(machine) | set(STRICT)
+    training = _training(machine) | set(STRICT) | set(TRAINERS)
     missing = [
         _missing(owner, lacking, f"{_pip(machine)} install {' '.join(repr(need.text) for need in lacking)}")
         for owner, lacking in _missing_by_owner(machine).items()
-        if owner not in training
+        if owner
+        not in training - set(TRAINERS)  # a trainer's missing neighbour is often an option of its own
     ]
     conflicts = [
         Problem(
@@ -199,6 +214,11 @@ def other_packages_broken(machine: Snapshot) -> List[Problem]:
         )
         for p in missing
     ] + conflicts
+
+
+def _by_the_system(found: List[Package]) -> bool:
+    """Debian keeps an egg-info and a dist-info of one release side by side (cryptography in Debian 12)."""
+    return found[0].location.startswith("/usr/lib/") and len({package.version for package in found}) == 1
 
 
 def _missing_by_owner(machine: Snapshot) -> Dict[str, List[Need]]:

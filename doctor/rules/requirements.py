@@ -11,6 +11,9 @@ from envdoc.doctor.tables.versions import numbers
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+_EXTRA = re.compile(r"extra *== *['\"]([^'\"]+)")
+_NAME = re.compile(r"[A-Za-z0-9._-]*")
+
 # Where the rooms of a training run begin; what these need, directly or not, a run needs too.
 TRAINING = (
     "torch",
@@ -83,6 +86,34 @@ def training_packages(packages: Tuple[Package, ...], interpreter: Interpreter) -
     return reached
 
 
+@lru_cache(maxsize=4)
+def extra_needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Tuple[str, Need], ...]:
+    """What the extras of the stack's trainers bound of packages that are installed: (extra, need), whatever was named.
+
+    For transformers and trl alone: parsing the 300 lines of every package's extras would cost 30 ms.
+    """
+    installed: Dict[str, Package] = {}
+    for package in packages:
+        installed.setdefault(package.name, package)
+    environment = _environment(interpreter)
+    found: Dict[Tuple[str, str], Tuple[str, Need]] = {}
+    for owner in (installed[name] for name in ("transformers", "trl") if name in installed):
+        for line in owner.requires:
+            match = _EXTRA.search(line)
+            name = _normalised(_NAME.match(line).group())  # type: ignore[union-attr]
+            if match is None or name not in installed:
+                continue
+            requirement = _requirement(line)
+            extra = match.group(1)
+            if requirement is None or requirement.marker is None:
+                continue
+            if requirement.marker.evaluate(dict(environment, extra=extra)):
+                have = installed[name].version
+                need = Need(owner.name, owner.version, name, str(requirement.specifier), have)
+                found.setdefault((owner.name, need.text), (extra, need))
+    return tuple(found.values())
+
+
 def _applicable(owner: Package, extras: Set[str], environment: Dict[str, str]) -> "Iterator[Requirement]":
     for line in owner.requires:
         if _only_for_an_extra(line) and not extras:  # nine tenths of the lines, and parsing costs 0.1 ms each
@@ -95,6 +126,18 @@ def _applicable(owner: Package, extras: Set[str], environment: Dict[str, str]) -
             marker.evaluate(dict(environment, extra=extra)) for extra in ("", *sorted(extras))
         ):
             yield requirement
+
+
+def applies(marker: str, interpreter: Interpreter) -> bool:
+    """Whether a marker (PEP 508) holds for that interpreter; an empty one does, one that cannot be read does too."""
+    if not marker:
+        return True
+    from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
+
+    try:
+        return Marker(marker).evaluate(dict(_environment(interpreter), extra=""))
+    except (InvalidMarker, UndefinedEnvironmentName):
+        return True
 
 
 def _only_for_an_extra(line: str) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Callable, Optional, Tuple
 
 from envdoc.doctor.tables import load
-from envdoc.doctor.tables.versions import satisfies
+from envdoc.doctor.tables.versions import parsed, satisfies
 
 _REQUIREMENT = re.compile(r"([a-z0-9-]+)\s*(.*)$")
 
@@ -25,17 +25,23 @@ class Coupling:
     absent: str = ""  # a package that must be missing for the row to hold
     severity: str = "error"
     needs_gpu: bool = False
+    python: str = ""  # ">=3.12": the row holds on these versions of Python alone; empty for all
     links: Tuple[str, ...] = ()
 
-    def holds(self, version_of: Callable[[str], Optional[str]]) -> bool:
+    def holds(self, version_of: Callable[[str], Optional[str]], python: str = "") -> bool:
         """True where every package of the pair is installed in those versions and the absent one is not.
 
-        `version_of` tells the installed version of a normalised name, or None.
+        `version_of` tells the installed version of a normalised name, or None; `python` is the target's version.
         """
+        if self.python and not (python and satisfies(python, self.python)):
+            return False
         if self.absent and version_of(self.absent) is not None:
             return False
         installed = [(version_of(name), specifier) for name, specifier in self.pair]
-        return all(version is not None and satisfies(version, wanted) for version, wanted in installed)
+        return all(
+            version is not None and parsed(version) is not None and satisfies(version, wanted)
+            for version, wanted in installed
+        )  # a version that cannot be read fits everything, and is blamed for nothing
 
 
 @lru_cache(maxsize=None)

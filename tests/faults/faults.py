@@ -7,14 +7,22 @@ import faults_leaks
 import faults_loader
 import faults_packages
 import faults_rented
+import faults_stack
 import faults_system
 from box import Box
 from fault import FAULTS, Fault
 
-families = (faults_deep, faults_gpu, faults_packages, faults_leaks, faults_system)
-families = (faults_gpu, faults_packages, faults_leaks, faults_system, faults_rented)
-families = (faults_extensions, faults_gpu, faults_packages, faults_leaks, faults_system)
-families = (faults_gpu, faults_packages, faults_leaks, faults_loader, faults_system)
+families = (
+    faults_deep,
+    faults_extensions,
+    faults_gpu,
+    faults_leaks,
+    faults_loader,
+    faults_packages,
+    faults_rented,
+    faults_stack,
+    faults_system,
+)
 NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if fault.names}
 NOT_NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if not fault.names}
 

@@ -226,7 +226,7 @@ def numpy_2_under_torch_2_0(box):
     box.clone.settle("torch")
 
 
-@fault("P37", "PKG002", says=["pyarrow"])
+@fault("P37", "PKG002", also=["PKG032"], says=["pyarrow"])
 def pyarrow_too_old(box):
     """pyarrow 12 under a datasets that wants 24."""
     box.clone.release("pyarrow", "12.0.0")

@@ -11,6 +11,7 @@ import cases_libraries
 import cases_loader
 import cases_network
 import cases_rented
+import cases_stack
 import cases_surroundings
 import pytest
 from rule_machines import healthy
@@ -29,6 +30,7 @@ FAILING = {
     **cases_loader.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
+    **cases_stack.FAILING,
     **cases_surroundings.FAILING,
 }
 PASSING = {
@@ -41,6 +43,7 @@ PASSING = {
     **cases_loader.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
+    **cases_stack.PASSING,
     **cases_surroundings.PASSING,
 }
 
@@ -190,6 +193,20 @@ def test_remedies_fit(code, snapshot):
         ("PKG011", 3, Severity.INFO),
         ("PKG014", 0, Severity.ERROR),
         ("PKG014", 1, Severity.WARNING),
+        ("TRF010", 0, Severity.INFO),
+        ("TRF010", 1, Severity.WARNING),
+        ("PFT010", 0, Severity.ERROR),
+        ("PKG035", 0, Severity.WARNING),
+        ("PKG035", 1, Severity.ERROR),
+        ("PKG035", 2, Severity.INFO),
+        ("PKG040", 0, Severity.WARNING),
+        ("PKG040", 3, Severity.INFO),
+        ("PKG044", 0, Severity.WARNING),
+        ("PKG044", 1, Severity.INFO),
+        ("PKG047", 0, Severity.ERROR),
+        ("PKG047", 1, Severity.INFO),
+        ("PKG046", 0, Severity.WARNING),
+        ("PKG046", 1, Severity.INFO),
         ("PKG015", 0, Severity.WARNING),
         ("PKG015", 2, Severity.INFO),
         ("SYS001", 2, Severity.INFO),
