@@ -20,7 +20,7 @@ def surroundings(
         stray_libraries=leaks.stray_libraries(environ, told.prefix),
         conda=leaks.conda_environment(environ),
         variable_names=leaks.variable_names(environ),
-        accelerate=limits.accelerate_config(environ, _home(environ)),
+        accelerate=limits.accelerate_config(environ, _home(environ), packages),
         packages_changed_at=limits.packages_changed_at(packages),
         has_python_headers=limits.has_python_headers(told),
         processes_limit=limits.processes_limit(),

@@ -21,10 +21,12 @@ from envdoc.doctor.facts import (
 )
 from envdoc.doctor.facts.around import surroundings
 from envdoc.doctor.facts.driver import ask_libraries, driver
+from envdoc.doctor.facts.driver_files import driver_files
 from envdoc.doctor.facts.host import host
 from envdoc.doctor.facts.jupyter import jupyter
 from envdoc.doctor.facts.loading import loading
 from envdoc.doctor.facts.shell import shell
+from envdoc.doctor.facts.named_things import named_things
 from envdoc.doctor.facts.snapshot import (
     CollectorError,
     Extensions,
@@ -34,6 +36,7 @@ from envdoc.doctor.facts.snapshot import (
     from_json,
 )
 from envdoc.doctor.facts.storage import storage
+from envdoc.doctor.facts.system import system
 from envdoc.doctor.facts.toolkit import toolkit
 from envdoc.doctor.facts.variables import variables
 from envdoc.doctor.finding import Target
@@ -56,9 +59,10 @@ def collect(target: Target, quick: bool = False, deep: bool = False) -> Snapshot
     errors: List[CollectorError] = []
     # These wait for a child, a disk or an import, while this thread waits for the target.
     beside: Tuple[Tuple[str, Job], ...] = (
-        ("driver", lambda: _driver_facts(quick)),
+        ("driver", lambda: _driver_facts(quick, environ)),
         ("toolkit", lambda: {"toolkit": toolkit(environ)}),
         ("storage", lambda: {"storage": storage(environ, _working_folder(environ))}),
+        ("named", lambda: {"named": named_things(environ)}),
         ("version", lambda: {"envdoc_version": envdoc_version()}),
     )
     threads = [Thread(target=_run, args=(name, job, facts, errors), daemon=True) for name, job in beside]
@@ -98,19 +102,25 @@ def _working_folder(environ: Mapping[str, str]) -> Path:
         return Path(environ.get("PWD") or "/")
 
 
-def _driver_facts(quick: bool) -> Facts:
+def _driver_facts(quick: bool, environ: Mapping[str, str]) -> Facts:
     answers = ask_libraries(quick)
     found, gpus = driver(answers, quick), gpu.gpus(answers.gpus)
     told_nothing = not gpus and not found.nvml_version and not found.cuda
     if told_nothing and found.nvidia_smi:
-        version, gpus, problem = smi.ask(found.nvidia_smi, quick)
+        version, gpus, problem, cuda = smi.ask(found.nvidia_smi, quick)
         if version and not found.version:
-            found = dataclasses.replace(found, version=version, source="nvidia-smi")
-        elif problem:
+            found = dataclasses.replace(found, version=version, source="nvidia-smi", cuda=cuda)
+        if problem:
             found = dataclasses.replace(
                 found, nvml_error="; ".join(filter(None, (found.nvml_error, problem)))
             )
-    return {"driver": found, "gpus": gpus}
+    unmatched = tuple(answers.values.get("unmatched", ()))
+    return {
+        "driver": found,
+        "gpus": gpus,
+        "gpu_health": gpu.health(answers.health),
+        "driver_files": driver_files(environ, unmatched),
+    }
 
 
 def _environment_facts(
@@ -135,6 +145,7 @@ def _environment_facts(
     _run("shell", lambda: {"shell": shell(told, environ)}, facts, errors)
     versions = {package.name: package.version for package in reversed(installed)}
     _run("floors", lambda: {"code_floors": code_floors.code_floors(path, versions)}, facts, errors)
+    _run("system", lambda: {"system": system(environ, told)}, facts, errors)
     work = _working_folder(environ)
     _run(
         "surroundings",

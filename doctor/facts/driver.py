@@ -35,6 +35,7 @@ class Answers:
     values: Dict[str, Any]
     gpus: Tuple[Dict[str, Any], ...]
     ending: str = ""  # "did not return within 15 s", "was killed by SIGSEGV"
+    health: Tuple[Dict[str, Any], ...] = ()
 
     @property
     def step(self) -> str:
@@ -49,6 +50,7 @@ def ask_libraries(quick: bool = False) -> Answers:
     output, ending = _lines_until(argv, limit)
     values: Dict[str, Any] = {}
     gpus: List[Dict[str, Any]] = []
+    health: List[Dict[str, Any]] = []
     for line in output:
         try:
             key, value = literal_eval(line)
@@ -56,9 +58,11 @@ def ask_libraries(quick: bool = False) -> Answers:
             continue  # half a line, or something that the driver printed
         if key == "gpu":
             gpus.append(value)
+        elif key == "health":
+            health.append(value)
         else:
             values[key] = value
-    return Answers(values, tuple(gpus), ending if values.get("step") != "" else "")
+    return Answers(values, tuple(gpus), ending if values.get("step") != "" else "", tuple(health))
 
 
 def driver(answers: Answers, quick: bool = False) -> Driver:

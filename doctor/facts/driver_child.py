@@ -19,6 +19,9 @@ LIBCUDA = ("libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1")
 NVML = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
 UNCORRECTED, VOLATILE = 1, 0  # nvmlMemoryErrorType_t, nvmlEccCounterType_t
+SLOWDOWN = 1  # nvmlTemperatureThresholds_t
+# nvmlClocksThrottleReason*: what slows a GPU down from outside. Idle, power cap and settings are as they should be.
+SLOWED_BY = ((0x40, "thermal"), (0x80, "power brake"))
 
 
 class Memory(ctypes.Structure):
@@ -108,6 +111,10 @@ def ask_nvml(nvml: ctypes.CDLL) -> int:
         return 0
     for index in range(count.value):
         ask_gpu(nvml, index)
+    uuids: list[str] = []
+    for index in range(count.value):
+        uuids += ask_health(nvml, index)
+    tell_unmatched(os.environ.get("CUDA_VISIBLE_DEVICES", ""), uuids)
     return count.value
 
 
@@ -157,6 +164,68 @@ def ask_gpu(nvml: ctypes.CDLL, index: int) -> None:
     if call("nvmlDeviceGetPciInfo_v3", ctypes.byref(pci)):
         gpu["pci_address"] = pci.bus_id.decode("ascii", "replace")
     tell("gpu", gpu)
+
+
+def ask_health(nvml: ctypes.CDLL, index: int) -> list[str]:
+    """The state of one GPU; the UUIDs of it and of its MIG instances, which leave this process only as a comparison."""
+    handle = ctypes.c_void_p()
+    if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) != 0:
+        return []
+
+    def call(name: str, *arguments: object, device: ctypes.c_void_p = handle) -> bool:
+        try:
+            return bool(getattr(nvml, name)(device, *arguments) == 0)
+        except AttributeError:
+            return False
+
+    health: dict[str, object] = {"index": index}
+    number, other = ctypes.c_uint(), ctypes.c_uint()
+    if call("nvmlDeviceGetTemperature", 0, ctypes.byref(number)):
+        health["temperature_celsius"] = number.value
+    if call("nvmlDeviceGetTemperatureThreshold", SLOWDOWN, ctypes.byref(number)):
+        health["slowdown_celsius"] = number.value
+    if call("nvmlDeviceGetEnforcedPowerLimit", ctypes.byref(number)):
+        health["power_limit_watts"] = number.value / 1000
+    if call("nvmlDeviceGetPowerManagementDefaultLimit", ctypes.byref(number)):
+        health["power_default_watts"] = number.value / 1000
+    reasons = ctypes.c_ulonglong()
+    if call("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.byref(reasons)):
+        health["slowed_by"] = tuple(name for bit, name in SLOWED_BY if reasons.value & bit)
+    rows = [ctypes.c_uint() for _ in range(4)]
+    if call("nvmlDeviceGetRemappedRows", *(ctypes.byref(row) for row in rows)):
+        health["remap_pending"], health["remap_failed"] = bool(rows[2].value), bool(rows[3].value)
+    elif call("nvmlDeviceGetRetiredPagesPendingStatus", ctypes.byref(number)):
+        health["retirement_pending"] = number.value == 1
+    uuid, uuids = ctypes.create_string_buffer(96), []
+    if call("nvmlDeviceGetUUID", uuid, 96):
+        uuids.append(uuid.value.decode("ascii", "replace"))
+    if call("nvmlDeviceGetMigMode", ctypes.byref(number), ctypes.byref(other)) and number.value == 1:
+        sizes = []
+        most = call("nvmlDeviceGetMaxMigDeviceCount", ctypes.byref(number))
+        for slot in range(number.value if most else 0):
+            part, memory = ctypes.c_void_p(), Memory()
+            if not call("nvmlDeviceGetMigDeviceHandleByIndex", slot, ctypes.byref(part)):
+                continue
+            if call("nvmlDeviceGetMemoryInfo", ctypes.byref(memory), device=part):
+                sizes.append(memory.total)
+            if call("nvmlDeviceGetUUID", uuid, 96, device=part):
+                uuids.append(uuid.value.decode("ascii", "replace"))
+        if most:
+            health["mig_memory_bytes"] = tuple(sizes)
+    tell("health", health)
+    return uuids
+
+
+def tell_unmatched(visible: str, uuids: list[str]) -> None:
+    """The places in CUDA_VISIBLE_DEVICES of names with which no UUID begins (an abbreviation is enough for CUDA)."""
+    entries = [entry.strip() for entry in visible.split(",")]
+    named = [
+        (place, entry)
+        for place, entry in enumerate(entries)
+        if entry.startswith(("GPU-", "MIG-")) and not entry.startswith("MIG-GPU-")
+    ]
+    if uuids:
+        tell("unmatched", tuple(p for p, name in named if not any(u.startswith(name) for u in uuids)))
 
 
 def ask_cuda_gpus(cuda: ctypes.CDLL) -> None:

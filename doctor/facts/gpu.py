@@ -5,7 +5,7 @@ import re
 from typing import Any, Dict, Iterable, Tuple
 
 from envdoc.doctor.facts.root import machine_path, read_line
-from envdoc.doctor.facts.snapshot import DeviceNode, Gpu, PciDevice
+from envdoc.doctor.facts.snapshot import DeviceNode, Gpu, GpuHealth, PciDevice
 
 _NVIDIA = "0x10de"
 _DISPLAY_CLASS = "0x03"  # 0x0300 VGA, 0x0302 3D controller: a GPU's audio and USB functions are others
@@ -26,6 +26,11 @@ def gpus(told: Iterable[Dict[str, Any]]) -> Tuple[Gpu, ...]:
         )
         for gpu in told
     )
+
+
+def health(told: Iterable[Dict[str, Any]]) -> Tuple[GpuHealth, ...]:
+    """The state of each GPU as driver_child.py told it."""
+    return tuple(GpuHealth(**state) for state in told)
 
 
 def short_address(address: str) -> str:

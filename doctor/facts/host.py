@@ -33,7 +33,7 @@ def host(environ: Mapping[str, str]) -> Host:
         cpu_count=_cpu_count(),
         cpu_limit=_cpu_limit(),
         memory_bytes=_memory_bytes(),
-        memory_limit_bytes=_memory_limit_bytes(),
+        memory_limit_bytes=memory_limit_bytes(),
         address_space_limit_bytes=None if address_space == resource.RLIM_INFINITY else address_space,
         open_files_limit=None if open_files == resource.RLIM_INFINITY else open_files,
         locale_encoding=locale.getpreferredencoding(False),
@@ -108,7 +108,7 @@ def _memory_bytes() -> int:
     return int(match.group(1)) * 1024 if match else 0
 
 
-def _memory_limit_bytes() -> Optional[int]:
+def memory_limit_bytes() -> Optional[int]:
     """The tightest memory limit of this process's control group and those above it, of either version."""
     limits: List[int] = []
     for line in read_text("/proc/self/cgroup").splitlines():
@@ -129,3 +129,17 @@ def _told(mount: str, path: str, file: str) -> List[str]:
     """That file's line from the group up to the mount. In a container the group's own path is often not there."""
     parts: Tuple[str, ...] = tuple(part for part in path.split("/") if part and part != "..")
     return [read_line("/".join((mount, *parts[:depth], file))) for depth in range(len(parts), -1, -1)]
+
+
+def group_lines(controller: str, file: str) -> List[str]:
+    """That file's line in this process's control group and those above it, of the version that has the controller."""
+    for line in read_text("/proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controller in controllers.split(","):
+            return _told(f"/sys/fs/cgroup/{controller}", path, file)
+        if number == "0" and not controllers:
+            told = _told("/sys/fs/cgroup", path, file)
+            if any(told):
+                return told
+    return []

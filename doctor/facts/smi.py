@@ -1,5 +1,6 @@
 """nvidia-smi, asked last and only where NVML and libcuda told nothing: it hangs where they hang, and prints text."""
 
+import re
 from typing import Dict, List, Tuple
 
 from envdoc.doctor.child import run
@@ -11,11 +12,19 @@ TIMEOUT_SECONDS = 10.0
 QUICK_TIMEOUT_SECONDS = 1.5
 _FIELDS = ("index", "name", "driver_version", "memory.total", "memory.used", "pci.bus_id", "compute_mode")
 _NEWER_FIELDS = ("compute_cap", "mig.mode.current", "ecc.mode.current")  # compute_cap came with driver 510
+_LISTED = re.compile(r"^GPU (\d+): (.+?) \(UUID", re.MULTILINE)
+_ROW = re.compile(r"^\|\s+(\d+)\s+(\S.*?)\s+(?:On|Off|N/A)\s+\|", re.MULTILINE)
+_DRIVER = re.compile(r"Driver Version: (\d+(?:\.\d+)+)")
+_CUDA = re.compile(r"CUDA Version: (\d+\.\d+)")
 _MIB = 1 << 20  # what --format=nounits leaves out
 
 
-def ask(program: str, quick: bool = False) -> Tuple[str, Tuple[Gpu, ...], str]:
-    """The driver version, the GPUs, and where there are none the sentence that says what nvidia-smi did."""
+def ask(program: str, quick: bool = False) -> Tuple[str, Tuple[Gpu, ...], str, str]:
+    """The driver version, the GPUs, where there are none the sentence that says what nvidia-smi did, and the CUDA.
+
+    The query is the sound way. Where it gives no rows (a wrapper that knows fewer options, an old release), what is
+    printed without options and with -L is read.
+    """
     limit = QUICK_TIMEOUT_SECONDS if quick else TIMEOUT_SECONDS
     problem = ""
     for fields in (_FIELDS + _NEWER_FIELDS, _FIELDS):
@@ -23,16 +32,34 @@ def ask(program: str, quick: bool = False) -> Tuple[str, Tuple[Gpu, ...], str]:
         try:
             completed = run(query, limit)
         except EnvdocError as error:
-            return "", (), error.message
+            return "", (), error.message, ""
         if completed.timed_out:
-            return "", (), f"`nvidia-smi` did not answer within {limit:g} s."
+            return "", (), f"`nvidia-smi` did not answer within {limit:g} s.", ""
         rows = _rows(completed.stdout, fields)
         if rows:
-            return rows[0]["driver_version"], tuple(_gpu(row) for row in rows), ""
+            return rows[0]["driver_version"], tuple(_gpu(row) for row in rows), "", ""
         problem = problem or _said(completed.stdout + completed.stderr, completed.returncode)
         if "is not a valid field" not in completed.stdout + completed.stderr:
             break
-    return "", (), problem
+    version, gpus, cuda = _printed(program, completed.stdout, limit)
+    return version, gpus, "" if gpus else problem, cuda
+
+
+def _printed(program: str, text: str, limit: float) -> Tuple[str, Tuple[Gpu, ...], str]:
+    """Driver, GPUs and CUDA from the table and the list that people read."""
+    for options in ([], ["-L"]):
+        if _LISTED.search(text) or _ROW.search(text):
+            break
+        try:
+            text += "\n" + run([program, *options], limit).stdout
+        except EnvdocError:
+            break
+    version, cuda = _DRIVER.search(text), _CUDA.search(text)
+    rows = [(int(n), name) for n, name in _LISTED.findall(text)] or [
+        (int(n), name) for n, name in _ROW.findall(text)
+    ]
+    gpus = {index: Gpu(index=index, name=name.strip()) for index, name in rows}
+    return version.group(1) if version else "", tuple(gpus.values()), cuda.group(1) if cuda else ""
 
 
 def _rows(output: str, fields: Tuple[str, ...]) -> List[Dict[str, str]]:

@@ -34,6 +34,14 @@ from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
 from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
 from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
+from envdoc.doctor.facts.snapshot_system import (
+    DriverFiles,
+    DriverLibrary,
+    GpuHealth,
+    NamedPath,
+    NamedThings,
+    System,
+)
 from envdoc.doctor.facts.surroundings import Surroundings
 
 __all__ = [
@@ -50,9 +58,12 @@ __all__ = [
     "Extension",
     "ExtensionLibrary",
     "Extensions",
+    "DriverFiles",
+    "DriverLibrary",
     "FileFault",
     "ForeignScripts",
     "Gpu",
+    "GpuHealth",
     "Host",
     "Integrity",
     "Interpreter",
@@ -62,6 +73,8 @@ __all__ = [
     "Loading",
     "Lock",
     "LockEntry",
+    "NamedPath",
+    "NamedThings",
     "Network",
     "Override",
     "Package",
@@ -79,6 +92,7 @@ __all__ = [
     "StaleFiles",
     "Storage",
     "Surroundings",
+    "System",
     "Toolkit",
     "TorchBuild",
     "TransformersBuild",
@@ -117,12 +131,16 @@ class Snapshot:
     lock: Optional[Lock] = None  # None: `check` ran without --lock
     driver: Driver = field(default_factory=Driver)
     gpus: Tuple[Gpu, ...] = ()
+    gpu_health: Tuple[GpuHealth, ...] = ()
+    driver_files: DriverFiles = field(default_factory=DriverFiles)
     pci_devices: Tuple[PciDevice, ...] = ()
     device_nodes: Tuple[DeviceNode, ...] = ()
     toolkit: Toolkit = field(default_factory=Toolkit)
     variables: Dict[str, str] = field(default_factory=dict)
     storage: Tuple[Storage, ...] = ()
     host: Host = field(default_factory=Host)
+    system: System = field(default_factory=System)
+    named: NamedThings = field(default_factory=NamedThings)
     jupyter: Jupyter = field(default_factory=Jupyter)
     surroundings: Surroundings = field(default_factory=Surroundings)
     loading: Loading = field(default_factory=Loading)

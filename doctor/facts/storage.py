@@ -9,7 +9,9 @@ from envdoc.doctor.facts.snapshot import Storage
 from envdoc.doctor.home import home as envdoc_home
 
 
-class _Mount(NamedTuple):
+class Mount(NamedTuple):
+    """A line of /proc/self/mounts."""
+
     folder: str
     file_system: str
     options: Tuple[str, ...]
@@ -17,8 +19,8 @@ class _Mount(NamedTuple):
 
 def storage(environ: Mapping[str, str], work: Path) -> Tuple[Storage, ...]:
     """One Storage a purpose. Of a folder that is not there yet, the room is that of the nearest one above it."""
-    mounts = _mounts()
-    home = _home(environ)
+    mounted = mounts()
+    home = home_folder(environ)
     folders = (
         ("home", home),
         ("cache", hub_cache(environ, home)),
@@ -27,10 +29,11 @@ def storage(environ: Mapping[str, str], work: Path) -> Tuple[Storage, ...]:
         ("envdoc", envdoc_home({"ENVDOC_HOME": str(home / ".envdoc"), **environ})),
         ("shm", machine_path("/dev/shm")),
     )
-    return tuple(_storage(purpose, folder, mounts) for purpose, folder in folders)
+    return tuple(_storage(purpose, folder, mounted) for purpose, folder in folders)
 
 
-def _home(environ: Mapping[str, str]) -> Path:
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """HOME, else what the system knows of this user; / for a number that nobody has."""
     try:
         return Path(environ.get("HOME") or "~").expanduser()
     except RuntimeError:  # a container that runs as a number nobody has: there is no home
@@ -48,13 +51,13 @@ def hub_cache(environ: Mapping[str, str], home: Path) -> Path:
     return base / "huggingface" / "hub"
 
 
-def _storage(purpose: str, folder: Path, mounts: List[_Mount]) -> Storage:
+def _storage(purpose: str, folder: Path, mounted: List[Mount]) -> Storage:
     name = "/dev/shm" if purpose == "shm" else str(folder)
-    present = _nearest(folder)
+    present = nearest(folder)
     if present is None:
         return Storage(purpose, name)
     # A link is judged where it leads; /dev/shm by its own name, since ENVDOC_ROOT may have moved it.
-    mount = _mount_of(name if purpose == "shm" else str(present.resolve()), mounts)
+    mount = mount_of(name if purpose == "shm" else str(present.resolve()), mounted)
     try:
         room = os.statvfs(present)
     except OSError:  # a network disk whose server is gone
@@ -72,22 +75,24 @@ def _storage(purpose: str, folder: Path, mounts: List[_Mount]) -> Storage:
     )
 
 
-def _nearest(folder: Path) -> Optional[Path]:
+def nearest(folder: Path) -> Optional[Path]:
+    """The folder, or the nearest one above it that is there."""
     for candidate in (folder, *folder.absolute().parents):
         if candidate.is_dir():
             return candidate
     return None
 
 
-def _mounts() -> List[_Mount]:
+def mounts() -> List[Mount]:
+    """Everything that is mounted, in the order of mounting."""
     rows = (line.split() for line in read_text("/proc/self/mounts").splitlines())
-    return [_Mount(_unescaped(row[1]), row[2], tuple(row[3].split(","))) for row in rows if len(row) > 3]
+    return [Mount(_unescaped(row[1]), row[2], tuple(row[3].split(","))) for row in rows if len(row) > 3]
 
 
-def _mount_of(path: str, mounts: List[_Mount]) -> Optional[_Mount]:
+def mount_of(path: str, mounted: List[Mount]) -> Optional[Mount]:
     """The deepest mount that holds the path; of several on one folder the last, which covers the others."""
     holding = [
-        mount for mount in mounts if path == mount.folder or path.startswith(mount.folder.rstrip("/") + "/")
+        mount for mount in mounted if path == mount.folder or path.startswith(mount.folder.rstrip("/") + "/")
     ]
     return max(enumerate(holding), key=lambda pair: (len(pair[1].folder), pair[0]))[1] if holding else None
 

@@ -5,7 +5,7 @@ import re
 import resource
 import time
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.facts.root import read_line
 from envdoc.doctor.facts.snapshot import Interpreter, Package
@@ -13,11 +13,16 @@ from envdoc.doctor.facts.surroundings import AccelerateConfig
 from envdoc.doctor.files import read_text
 
 _FLAT = re.compile(r"^([a-z][a-z0-9_]*):[ \t]+(\S.*?)[ \t]*(?:#.*)?$", re.MULTILINE)
+_KEY = re.compile(r"^[\"']?([A-Za-z_][\w-]*)[\"']?:(?=\s|$)", re.MULTILINE)
+_NAMED_FILE = re.compile(r"^\s+(deepspeed_config_file|deepspeed_hostfile):[ \t]+(\S+)[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(r"^    ([a-z_0-9]+): ", re.MULTILINE)
 _CONFIG_LIMIT_BYTES = 1 << 16
 _QUOTES = "'\""
 
 
-def accelerate_config(environ: Mapping[str, str], home: Path) -> Optional[AccelerateConfig]:
+def accelerate_config(
+    environ: Mapping[str, str], home: Path, packages: Sequence[Package] = ()
+) -> Optional[AccelerateConfig]:
     """What `accelerate launch` reads where no other file is named (accelerate, commands/config/config_args.py)."""
     base = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface"
     folder = Path(environ.get("HF_HOME") or base).expanduser() / "accelerate"
@@ -27,7 +32,50 @@ def accelerate_config(environ: Mapping[str, str], home: Path) -> Optional[Accele
     except OSError:
         return None
     values: Dict[str, str] = {key: value.strip(_QUOTES) for key, value in _FLAT.findall(text)}
-    return AccelerateConfig(str(path), values)
+    named = [(key, value.strip(_QUOTES)) for key, value in _NAMED_FILE.findall(text)]
+    return AccelerateConfig(
+        str(path),
+        values,
+        keys=tuple(_KEY.findall(text)),
+        known_keys=_known_keys(packages),
+        problem=_yaml_problem(text),
+        missing_files=tuple(f"{key}: {file}" for key, file in named if _is_gone(file)),
+    )
+
+
+def _is_gone(file: str) -> bool:
+    """A relative name is looked for where the run starts, which is not known here."""
+    return file.startswith(("/", "~")) and not Path(file).expanduser().exists()
+
+
+def _yaml_problem(text: str) -> str:
+    """What no YAML reader takes for a mapping; not a parser, and silent on everything that it is not sure of."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not [line for line in lines if line.strip() not in ("---", "...")]:
+        return "it is empty"
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(("<<<<<<<", ">>>>>>>")):
+            return f"line {number} is a mark of a merge conflict"
+        if line[: len(line) - len(line.lstrip())].count("\t") and line.strip():
+            return f"line {number} is indented by a tab"
+    if lines[0].lstrip().startswith("{"):
+        return ""
+    if not any(_KEY.match(line) for line in lines):
+        return "it has no key"
+    return ""
+
+
+def _known_keys(packages: Sequence[Package]) -> Tuple[str, ...]:
+    """The fields of ClusterConfig and its base in the installed accelerate; SageMaker's too."""
+    package = next((p for p in packages if p.name == "accelerate"), None)
+    if package is None or package.editable:
+        return ()
+    source = Path(package.location) / "accelerate" / "commands" / "config" / "config_args.py"
+    try:
+        text = source.read_text("utf-8", "replace")
+    except OSError:
+        return ()
+    return tuple(dict.fromkeys(_FIELD.findall(text))) if "class ClusterConfig" in text else ()
 
 
 def has_python_headers(told: Interpreter) -> Optional[bool]:

@@ -35,10 +35,14 @@ class CondaEnvironment:
 
 @dataclass(frozen=True)
 class AccelerateConfig:
-    """The flat `key: value` lines of accelerate's default configuration; nested ones are not read."""
+    """The flat `key: value` lines of accelerate's default configuration, and of those below a key the file names."""
 
     path: str
     values: Dict[str, str] = field(default_factory=dict)
+    keys: Tuple[str, ...] = ()  # every key of the first level, those of mappings too
+    known_keys: Tuple[str, ...] = ()  # of the installed accelerate, from its source; empty: not told
+    problem: str = ""  # why it is no configuration: "it is empty", "line 3 begins with a tab"
+    missing_files: Tuple[str, ...] = ()  # "deepspeed_config_file: /path", of files that are not there
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def toolkit(environ: Mapping[str, str]) -> Toolkit:
         version=_nvcc_version(nvcc) if nvcc else "",
         cuda_home=cuda_home,
         cuda_home_exists=Path(cuda_home).is_dir() if cuda_home else None,
+        home_has_nvcc=(Path(cuda_home) / "bin" / "nvcc").is_file() if cuda_home else None,
         host_compiler=compiler,
         host_compiler_version=compiler_version,
     )

@@ -27,6 +27,8 @@ _CUDA = (  # NVIDIA, "CUDA C++ Programming Guide", environment variables; contai
     ("NVIDIA_PYTORCH_VERSION", "runs in NVIDIA's image of PyTorch, whose torch is a build of its own"),
     ("PYTORCH_BUILD_VERSION", "that torch's version"),
     ("NVIDIA_TF32_OVERRIDE", "turns TF32 off for every library"),
+    ("CUDA_DEVICE_MAX_CONNECTIONS", "how many kernels are queued side by side"),
+    ("CUBLAS_WORKSPACE_CONFIG", "deterministic results, or an error"),
 )
 _TORCH = (  # PyTorch documentation: "CUDA environment variables", "Threading environment variables", torchrun
     ("PYTORCH_CUDA_ALLOC_CONF", "the allocator's options; one that it does not know ends the run"),
@@ -48,6 +50,19 @@ _TORCH = (  # PyTorch documentation: "CUDA environment variables", "Threading en
     ("LOCAL_WORLD_SIZE", "likewise"),
     ("MASTER_ADDR", "likewise"),
     ("MASTER_PORT", "likewise"),
+    ("GLOO_SOCKET_IFNAME", "the network interface"),
+    ("TP_SOCKET_IFNAME", "likewise"),
+    ("TORCHELASTIC_RUN_ID", "torchrun set the variables of a launch"),
+    ("NODE_RANK", "a cluster's platform set them"),
+    ("OMPI_COMM_WORLD_SIZE", "MPI's count of processes, which accelerate reads"),
+    ("PMI_SIZE", "likewise"),
+    ("TORCH_COMPILE_DISABLE", "turns torch.compile off"),
+    ("TORCHDYNAMO_DISABLE", "likewise"),
+    ("PYTORCH_JIT", "0 turns TorchScript off"),
+    ("TORCH_LOGS", "what torch.compile tells; a word that it does not know ends the import"),
+    ("TRITON_INTERPRET", "1 runs kernels of triton in Python"),
+    ("TRITON_LIBCUDA_PATH", "where triton finds libcuda"),
+    ("MAX_JOBS", "compilers that run side by side"),
     ("CC", "the compiler that triton and extensions use"),
     ("CXX", "likewise"),
 )
@@ -57,6 +72,7 @@ _NCCL = (  # NVIDIA, "NCCL Environment Variables"
     ("NCCL_SHM_DISABLE", "works around a small /dev/shm"),
     ("NCCL_SOCKET_IFNAME", "the network interface"),
     ("NCCL_DEBUG", "how much NCCL prints"),
+    ("NCCL_TOPO_FILE", "the machine's topology, on some clouds"),
 )
 _HUGGING_FACE = (  # huggingface_hub "Environment variables"; transformers "Installation"; datasets "Cache management"
     ("HF_HOME", "where models and data are kept"),
@@ -70,6 +86,7 @@ _HUGGING_FACE = (  # huggingface_hub "Environment variables"; transformers "Inst
     ("HF_DATASETS_OFFLINE", "likewise"),
     ("HF_HUB_ENABLE_HF_TRANSFER", "needs a package of that name, and fails without it"),
     ("HF_HUB_DISABLE_XET", "another way to download"),
+    ("HF_HUB_ETAG_TIMEOUT", "seconds before a question to the hub fails; no number ends the import"),
     ("HF_HUB_DOWNLOAD_TIMEOUT", "seconds before a download fails"),
     ("HF_TOKEN_PATH", "where the token is kept"),
     ("USE_TORCH", "NO makes transformers go on without torch"),
@@ -81,6 +98,8 @@ _HUGGING_FACE = (  # huggingface_hub "Environment variables"; transformers "Inst
 _BITSANDBYTES = (  # bitsandbytes, cextension.py and cuda_specs.py, 0.37 to 0.50
     ("BNB_CUDA_VERSION", "names the library to load, even one that is absent"),
     ("BNB_ROCM_VERSION", "likewise"),
+    ("HIP_VISIBLE_DEVICES", "hides AMD GPUs; nothing of NVIDIA reads it"),
+    ("ROCR_VISIBLE_DEVICES", "likewise"),
     ("BITSANDBYTES_NOWELCOME", "silences 0.3x"),
 )
 _ACCELERATE = (  # accelerate, utils/launch.py and state.py
@@ -89,6 +108,8 @@ _ACCELERATE = (  # accelerate, utils/launch.py and state.py
     ("ACCELERATE_USE_FSDP", "left over from another launch"),
     ("ACCELERATE_USE_DEEPSPEED", "likewise"),
     ("DS_SKIP_CUDA_CHECK", "deepspeed compiles although the toolkit does not fit torch"),
+    ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "likewise"),
+    ("ACCELERATE_DYNAMO_BACKEND", "compiles the model"),
     ("WANDB_DISABLED", "keeps wandb out"),
     ("WANDB_MODE", "likewise"),
 )
@@ -114,6 +135,13 @@ _PYTHON = (  # Python documentation, "Command line and environment"; pip, uv, co
     ("PIP_CERT", "the certificates that pip trusts"),
     ("PIP_USER", "installs beside the environment"),
     ("PIP_TARGET", "likewise"),
+    ("PIP_PREFIX", "likewise"),
+    ("PIP_ROOT", "likewise"),
+    ("PIP_REQUIRE_VIRTUALENV", "refuses to install elsewhere"),
+    ("PIP_CONSTRAINT", "versions that pip may not leave"),
+    ("PIP_NO_BINARY", "builds from source what has a wheel"),
+    ("PIP_NO_DEPS", "installs a package without what it needs"),
+    ("UV_OFFLINE", "uv installs from its cache alone"),
     ("UV_INDEX_URL", "where uv installs from"),
     ("UV_DEFAULT_INDEX", "likewise"),
     ("UV_TORCH_BACKEND", "which torch uv chooses"),
@@ -123,6 +151,8 @@ _SYSTEM = (  # ld.so(8), locale(7), XDG base directories, requests and curl docu
     ("LD_PRELOAD", "likewise"),
     ("PATH", "which compiler, which python"),
     ("HOME", "where caches go"),
+    ("TMP", "likewise, where TMPDIR is not set"),
+    ("TEMP", "likewise"),
     ("TMPDIR", "where kernels are compiled and wheels unpacked"),
     ("XDG_CACHE_HOME", "where caches go"),
     ("LANG", "the encoding of files and terminal"),
@@ -139,6 +169,7 @@ _SYSTEM = (  # ld.so(8), locale(7), XDG base directories, requests and curl docu
     ("SSL_CERT_FILE", "the certificates that downloads trust"),
     ("REQUESTS_CA_BUNDLE", "likewise"),
     ("CURL_CA_BUNDLE", "likewise"),
+    ("SSL_CERT_DIR", "likewise"),
     ("KUBERNETES_SERVICE_HOST", "runs in a pod"),
     ("SLURM_JOB_ID", "runs under Slurm, which sets limits of its own"),
     ("JPY_PARENT_PID", "runs in a notebook"),
