@@ -16,7 +16,17 @@ TRAINING_PACKAGES = (
 # When and how a snapshot was taken says nothing about the machine.
 PASSED_OVER = ("schema_version", "envdoc_version", "taken_at", "target_reason", "errors")
 # These change from minute to minute on one machine.
-RESTLESS = ("free_bytes", "free_inodes", "memory_used_bytes", "seconds")
+RESTLESS = (
+    "free_bytes",
+    "free_inodes",
+    "memory_used_bytes",
+    "memory_available_bytes",
+    "commit_left_bytes",
+    "processes_left",
+    "temperature_celsius",
+    "slowed_by",
+    "seconds",
+)
 ABSENT = "absent"
 _STEPS = re.compile(r"\[\d+\]|[^.\[\]]+")
 

@@ -4,6 +4,7 @@ from typing import List, Tuple
 
 from envdoc.doctor.facts.snapshot import Host, PciDevice, Snapshot
 from envdoc.doctor.finding import Severity
+from envdoc.doctor.rules.driver_files import STUB, foreign_libcuda, lost_devices
 from envdoc.doctor.rules.gpu import hidden_by_variable
 from envdoc.doctor.rules.machine import chose_cpu, driver_version, models, require_gpu, shorten
 from envdoc.doctor.rules.registry import Problem, Skip, rule
@@ -22,11 +23,11 @@ def driver_missing(machine: Snapshot) -> List[Problem]:
         return []
     return [
         Problem(
-            {"gpu": _capitalised(models(machine)[0].name), "hint": _container_hint(machine.host)},
+            {"gpu": _capitalised(models(machine)[0].name), "hint": _missing_hint(machine)},
             evidence=tuple(map(_seen, machine.pci_devices)),
             affects=("torch", "bitsandbytes"),
             severity=Severity.WARNING if chose_cpu(machine) else None,
-            commands=install_commands(machine.host),
+            commands=_missing_commands(machine),
         )
     ]
 
@@ -87,7 +88,7 @@ def driver_library_mismatch(machine: Snapshot) -> List[Problem]:
         evidence += ("cuInit: 803, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",)
     if differ:
         evidence += (f"kernel module {driver.kernel_module_version}, NVML {driver.nvml_version}",)
-    if not evidence:
+    if not evidence or foreign_libcuda(machine):  # the latter is DRV021's, with another remedy
         return _passed_if_asked(machine)
     loaded = driver.kernel_module_version or driver_version(driver) or "of another version"
     return [Problem({"loaded": loaded}, evidence=evidence, affects=("torch", "bitsandbytes"))]
@@ -101,7 +102,7 @@ def cuda_finds_no_device(machine: Snapshot) -> List[Problem]:
         raise Skip("CUDA_VISIBLE_DEVICES hides GPUs, which GPU002 judges")
     if any(gpu.mig_enabled for gpu in machine.gpus):
         raise Skip("MIG is on, which GPU003 judges")
-    if machine.driver.cuda_init_code != NO_DEVICE:
+    if machine.driver.cuda_init_code != NO_DEVICE or lost_devices(machine) or foreign_libcuda(machine):
         return _passed_if_asked(machine)
     evidence = ("cuInit: 100, CUDA_ERROR_NO_DEVICE",)
     return [Problem({"gpu": found[0].name}, evidence=evidence, affects=("torch", "bitsandbytes"))]
@@ -109,8 +110,8 @@ def cuda_finds_no_device(machine: Snapshot) -> List[Problem]:
 
 @rule("DRV006")
 def forward_compatibility_refused(machine: Snapshot) -> List[Problem]:
-    """A forward-compatibility libcuda on a GPU that NVIDIA does not offer it for."""
-    found = require_gpu(machine)
+    """A forward-compatibility libcuda on a GPU that NVIDIA does not offer it for: 804 alone says so."""
+    found = models(machine)
     if machine.driver.cuda_init_code != COMPAT_REFUSED:
         return _passed_if_asked(machine)
     evidence = [
@@ -118,7 +119,10 @@ def forward_compatibility_refused(machine: Snapshot) -> List[Problem]:
         f"libcuda: {machine.driver.libcuda}",
     ]
     evidence += [f"{name}={value}" for name, value in machine.variables.items() if name == "LD_LIBRARY_PATH"]
-    values = {"gpu": found[0].name, "driver": driver_version(machine.driver) or "unknown"}
+    values = {
+        "gpu": found[0].name if found else "this GPU",
+        "driver": driver_version(machine.driver) or "unknown",
+    }
     return [Problem(values, evidence=tuple(evidence), affects=("torch", "bitsandbytes"))]
 
 
@@ -130,8 +134,10 @@ def cuda_init_failed(machine: Snapshot) -> List[Problem]:
     code: object = driver.cuda_init_code
     if code is None and driver.libcuda and driver.libcuda_error:  # it hung, or took its process along
         code = shorten(driver.libcuda_error.replace("cuInit ", ""), 28)
-    elif code in (0, NO_DEVICE, NOT_READY, MISMATCH, COMPAT_REFUSED) or code is None:
+    elif code in (None, 0, NO_DEVICE, NOT_READY, MISMATCH, COMPAT_REFUSED, STUB):
         return _passed_if_asked(machine)
+    if lost_devices(machine) or foreign_libcuda(machine):
+        raise Skip("DRV020 or DRV021 knows why")
     values = {"code": code, "driver": driver_version(driver) or "unknown"}
     evidence = tuple(filter(None, (f"cuInit: {code}", driver.libcuda_error)))
     return [Problem(values, evidence=evidence, affects=("torch", "bitsandbytes"))]
@@ -140,12 +146,16 @@ def cuda_init_failed(machine: Snapshot) -> List[Problem]:
 @rule("DRV008")
 def fabric_manager_missing(machine: Snapshot) -> List[Problem]:
     """cuInit says that the system is not ready: the NVSwitch fabric of an HGX machine has no manager."""
-    found = require_gpu(machine)
+    found = models(machine)
     if machine.driver.cuda_init_code != NOT_READY:
         return _passed_if_asked(machine)
     version = driver_version(machine.driver)
     branch = version.split(".")[0] or "BRANCH"
-    values = {"gpu": found[0].name, "count": sum(model.count for model in found), "branch": branch}
+    values = {
+        "gpu": found[0].name if found else "GPUs",
+        "count": sum(model.count for model in found) or "Some",
+        "branch": branch,
+    }
     return [Problem(values, evidence=("cuInit: 802, CUDA_ERROR_SYSTEM_NOT_READY",), affects=("torch",))]
 
 
@@ -184,6 +194,8 @@ def nvml_silent(machine: Snapshot) -> List[Problem]:
         raise Skip("no NVIDIA kernel module is loaded")
     if not driver.nvml_error or "mismatch" in driver.nvml_error.lower():  # a mismatch is DRV004
         return []
+    if lost_devices(machine):
+        raise Skip("the container may not open the devices, which DRV020 judges")
     lost = "lost" in driver.nvml_error.lower()
     values = {
         "driver": driver.kernel_module_version,
@@ -206,10 +218,39 @@ def install_commands(host: Host) -> Tuple[str, ...]:
     return ()
 
 
-def _container_hint(host: Host) -> str:
-    if host.container:
+def _missing_hint(machine: Snapshot) -> str:
+    """What the files say about why: a container, a module for other kernels, a module that was not loaded."""
+    if machine.host.container:
         return " This is a container: the driver belongs on its host, and the container is started with `--gpus all`."
+    files, kernel = machine.driver_files, machine.host.kernel
+    if files.has_module and files.secure_boot:
+        return (
+            f" The module is there for kernel {kernel} and not loaded, and Secure Boot is on: it refuses modules whose "
+            "key was not enrolled (`mokutil --list-enrolled`, `sudo dmesg | grep -i nvidia`)."
+        )
+    if files.has_module:
+        return f" The module is there for kernel {kernel} and is not loaded."
+    if files.kernels_with_module:
+        return (
+            f" The module is there for kernel {files.kernels_with_module[-1]} and not for {kernel}, which runs: the "
+            "kernel was updated without it. Build it for this one, or boot the other."
+        )
     return ""
+
+
+def _missing_commands(machine: Snapshot) -> Tuple[str, ...]:
+    files = machine.driver_files
+    if machine.host.container:
+        return ()
+    if files.has_module:
+        return ("sudo modprobe nvidia",)
+    if files.kernels_with_module:
+        return (
+            "sudo apt-get install -y linux-headers-$(uname -r)",
+            "sudo dkms autoinstall",
+            "sudo modprobe nvidia",
+        )
+    return install_commands(machine.host)
 
 
 def _capitalised(text: str) -> str:

@@ -49,8 +49,14 @@ def mig_enabled(machine: Snapshot) -> List[Problem]:
         raise Skip("no GPU was listed")
     if not split:
         return []
-    no_slice = machine.driver.cuda_init_code == 100
-    state = "CUDA sees no instance" if no_slice else "CUDA sees one slice"
+    counted = [h for h in machine.gpu_health if h.mig_memory_bytes is not None]
+    none_made = (
+        bool(counted) and not any(h.mig_memory_bytes for h in counted) and len(split) == len(machine.gpus)
+    )
+    no_slice = machine.driver.cuda_init_code == 100 or (none_made and machine.driver.cuda_init_code != 0)
+    sizes = sorted(size for h in counted for size in h.mig_memory_bytes or ())
+    slice_size = f" of {gigabytes(sizes[0])}" if sizes and sizes[0] == sizes[-1] else ""
+    state = "CUDA sees no instance" if no_slice else f"CUDA sees one slice{slice_size}"
     values = {"gpu": gpu_name(split[0]), "index": split[0].index, "state": state}
     return [
         Problem(

@@ -36,12 +36,14 @@ def stale_distributed(machine: Snapshot) -> List[Problem]:
         return []
     size = machine.variables.get("WORLD_SIZE", "")
     alone = size in ("", "1")
+    # A job's platform sets them on purpose, and whoever looks from within a launch sees its own.
+    given = machine.host.container == "kubernetes" or "TORCHELASTIC_RUN_ID" in machine.variables
     return [
         Problem(
             {"names": shorten(", ".join(found), 34), "size": size or "not set"},
             evidence=tuple(f"{name}={machine.variables[name]}" for name in found),
             affects=("accelerate", "torch.distributed"),
-            severity=Severity.INFO if alone else None,
+            severity=Severity.INFO if alone or given else None,
             commands=("unset " + " ".join(found),),
         )
     ]

@@ -22,6 +22,12 @@ def gpu_floor(capability: str) -> Optional[str]:
     return _table("gpu").get(capability.split(".")[0])
 
 
+def last_driver(capability: str) -> Optional[str]:
+    """The last branch that serves a GPU of that capability ("580"); None where newer ones do."""
+    table = _table("last")
+    return table.get(capability) or table.get(capability.split(".")[0])
+
+
 def service(driver: str, driver_cuda: str, cuda: str) -> str:
     """How a driver serves programs of CUDA `cuda`: "exact", "minor" (by minor-version compatibility), "none", or "".
 
