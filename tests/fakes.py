@@ -41,7 +41,7 @@ def driver_variables(
 ) -> Dict[str, str]:
     """The environment in which envdoc finds these GPUs and a driver of this version that serves this CUDA.
 
-    Add to it what the C sources describe: FAKE_CUDA_INIT, FAKE_CUDA_HANG, FAKE_NVML_INIT...
+    Add to it what the C sources describe: FAKE_CUDA_INIT, FAKE_CUDA_HANG, FAKE_NVML_INIT, FAKE_THROTTLE...
     """
     return {
         "ENVDOC_NVML_LIB": str(library("nvml")),

@@ -63,6 +63,6 @@ class Toolkit:
     version: str = ""  # "12.4"
     cuda_home: str = ""  # value of CUDA_HOME or CUDA_PATH
     cuda_home_exists: Optional[bool] = None
-    home_has_nvcc: Optional[bool] = None  # whether cuda_home holds bin/nvcc; None where it is not set
     host_compiler: str = ""  # path of cc or gcc
     host_compiler_version: str = ""
+    home_has_nvcc: Optional[bool] = None  # whether cuda_home holds bin/nvcc; None where it is not set

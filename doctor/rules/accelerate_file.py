@@ -25,12 +25,17 @@ def unreadable(machine: Snapshot) -> List[Problem]:
             key for key in config.keys if config.known_keys and key not in (*config.known_keys, *_CONVERTED)
         ]
         if unknown:
-            what = f"it has the unknown key {shorten(unknown[0], 26)}"
+            what = f"it has the unknown key {unknown[0]}"
         elif config.keys and "distributed_type" not in config.keys:
             what = "it has no distributed_type"
         else:
             return []
-    values = {"accelerate": shorten(accelerate, 14), "what": what, "path": config.path}
+    values = {
+        "accelerate": shorten(accelerate, 14),
+        "what": what,
+        "short": shorten(what, 37),
+        "path": config.path,
+    }
     return [Problem(values, (f"{config.path}: {what}",), ("accelerate launch",))]
 
 

@@ -86,7 +86,7 @@ def libcuda_is_not_the_drivers(machine: Snapshot) -> List[Problem]:
     own = f"driver {driver.kernel_module_version}" if driver.kernel_module_version else "the driver"
     values = {
         "kind": kind,
-        "driver": "the driver of Windows" if machine.host.is_wsl else own,
+        "driver": "Windows" if machine.host.is_wsl else own,
         "path": driver.libcuda,
         "advice": advice,
         "result": "CUDA was not started here" if untold else f"cuInit answers {driver.cuda_init_code}",

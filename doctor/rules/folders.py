@@ -58,7 +58,7 @@ def named_folder_closed(machine: Snapshot) -> List[Problem]:
             Problem(
                 {
                     "name": path.variable,
-                    "short": shorten(path.path, 34),
+                    "short": shorten(path.path, 20),
                     "path": path.path,
                     "what": words[path.problem],
                 },

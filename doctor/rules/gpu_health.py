@@ -15,7 +15,7 @@ POWER_SHARE = 0.7
 def memory_to_be_exchanged(machine: Snapshot) -> List[Problem]:
     """Rows or pages of memory that wait for a reset to be taken out of use, or can no longer be."""
     told = _told(machine)
-    if all(h.remap_pending is None and h.retirement_pending is None for h in told):
+    if all((h.remap_pending, h.remap_failed, h.retirement_pending) == (None, None, None) for h in told):
         raise Skip("no GPU told the state of its memory")
     problems = []
     for state in told:

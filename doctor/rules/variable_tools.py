@@ -94,7 +94,7 @@ def accelerate_variables(machine: Snapshot) -> List[Problem]:
     problems = []
     precision = machine.variables.get("ACCELERATE_MIXED_PRECISION", "")
     if precision and precision.lower() not in PRECISIONS:
-        effect = f"is none of {', '.join(PRECISIONS)}; accelerate stops"
+        effect = f"is none of {', '.join(PRECISIONS)}"
         problems.append(_left("ACCELERATE_MIXED_PRECISION", precision, effect, Severity.ERROR))
     elif precision.lower() in _LEAST:
         least = _LEAST[precision.lower()]

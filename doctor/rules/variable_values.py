@@ -130,7 +130,7 @@ def endpoint(machine: Snapshot) -> List[Problem]:
         what = "names no server"
     else:
         return []
-    values = {"value": shorten(value, 30), "what": what}
+    values = {"value": shorten(value.strip(), 30), "what": what}
     return [Problem(values, (f"HF_ENDPOINT={value!r}",), ("downloads",), commands=("unset HF_ENDPOINT",))]
 
 
@@ -162,12 +162,12 @@ def literal_quotes(machine: Snapshot) -> List[Problem]:
         if value[0] == value[-1] and value[0] in "'\"":
             what = "has its quotes as part of it"
         elif re.match(r"^\$(?:\{\w+\}|[A-Za-z_]\w*)(?:/|$)", value):
-            what = "has a variable's name in it and not its value"
+            what = "has a variable's name for its value"
         else:
             continue
         problems.append(
             Problem(
-                {"name": name, "value": shorten(value, 24), "what": what},
+                {"name": name, "value": shorten(value, 12), "what": what},
                 evidence=(f"{name}={value!r}",),
                 commands=(f"unset {name}",),
             )
@@ -249,16 +249,16 @@ def _options(text: str) -> Iterator[Tuple[str, Optional[str]]]:
 def _refused(option: str, value: Optional[str]) -> Optional[str]:
     """What the option wants where the value is none that torch takes (its CUDAAllocatorConfig.cpp, 2.0 to 2.13)."""
     if value is None:
-        return "a colon between option and value" if "=" in option or " " in option else None
+        return "a colon between" if "=" in option or " " in option else None
     if option == "expandable_segments":
-        return None if value in ("True", "False") else "True or False, so written"
+        return None if value in ("True", "False") else "True or False"
     if option == "max_split_size_mb":
-        return None if value.isdigit() and int(value) >= 20 else "a whole number of more than 20"
+        return None if value.isdigit() and int(value) >= 20 else "20 or more"
     if option == "garbage_collection_threshold":
         try:
-            return None if 0 < float(value) < 1 else "a share between 0 and 1"
+            return None if 0 < float(value) < 1 else "0 to 1"
         except ValueError:
-            return "a share between 0 and 1"
+            return "0 to 1"
     if option == "backend":
         return None if value in ("native", "cudaMallocAsync") else "native or cudaMallocAsync"
     return None

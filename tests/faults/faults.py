@@ -3,6 +3,7 @@
 import faults_deep
 import faults_extensions
 import faults_gpu
+import faults_host
 import faults_leaks
 import faults_loader
 import faults_packages
@@ -23,6 +24,10 @@ families = (
     faults_stack,
     faults_system,
 )
+families = (faults_deep, faults_gpu, faults_packages, faults_leaks, faults_system)
+families = (faults_gpu, faults_packages, faults_leaks, faults_system, faults_rented)
+families = (faults_extensions, faults_gpu, faults_packages, faults_leaks, faults_system)
+families = (faults_gpu, faults_host, faults_packages, faults_leaks, faults_system)
 NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if fault.names}
 NOT_NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if not fault.names}
 

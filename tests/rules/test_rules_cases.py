@@ -9,6 +9,7 @@ import cases_host
 import cases_integrity
 import cases_libraries
 import cases_loader
+import cases_machine
 import cases_network
 import cases_rented
 import cases_stack
@@ -28,6 +29,7 @@ FAILING = {
     **cases_integrity.FAILING,
     **cases_libraries.FAILING,
     **cases_loader.FAILING,
+    **cases_machine.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
     **cases_stack.FAILING,
@@ -41,6 +43,7 @@ PASSING = {
     **cases_integrity.PASSING,
     **cases_libraries.PASSING,
     **cases_loader.PASSING,
+    **cases_machine.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
     **cases_stack.PASSING,

@@ -7,6 +7,11 @@
    FAKE_NVML_INIT            what nvmlInit_v2 returns (18: driver and library differ)
    FAKE_NVML_HANG, _CRASH    nvmlInit_v2 never returns, or ends the process by SIGSEGV
    FAKE_NVML_OLD             it knows the older way to tell memory alone
+   FAKE_TEMPERATURE          degrees Celsius of every GPU, 40 where unset; they slow down from 87 on
+   FAKE_THROTTLE             the bits of the reasons for which the clocks are held down, "0x48"
+   FAKE_REMAP_PENDING        rows of memory wait for a reset
+   FAKE_POWER_LIMIT          watts of the 700 that the card may take
+   FAKE_MIG_SIZES            MiB of each MIG instance of GPU 0, separated by ","
    FAKE_NVML_LOST            the index of a GPU whose handle is refused with 15 (fallen off the bus)  */
 
 #include <stdio.h>
@@ -55,7 +60,7 @@ int nvmlInit_v2(void) {
 }
 
 const char *nvmlErrorString(int code) {
-    return code == 18 ? "Driver/library version mismatch" : code == 15 ? "GPU is lost" : "Unknown Error";
+    return code == 999 ? "Unknown Error" : code == 18 ? "Driver/library version mismatch" : code == 15 ? "GPU is lost" : "Unknown Error";
 }
 
 int nvmlSystemGetDriverVersion(char *into, unsigned size) {
@@ -93,6 +98,11 @@ int nvmlDeviceGetCudaComputeCapability(void *handle, int *major, int *minor) {
 int nvmlDeviceGetMemoryInfo(void *handle, unsigned long long *total_free_used) {
     char text[32];
     field((unsigned)(size_t)handle - 1, MEMORY, text, sizeof text);
+    if ((size_t)handle > 100) { /* a MIG instance */
+        const char *at = variable("FAKE_MIG_SIZES", "");
+        for (size_t slot = (size_t)handle - 101; slot && *at; at++) slot -= *at == ',';
+        snprintf(text, sizeof text, "%s", at);
+    }
     total_free_used[0] = strtoull(text, 0, 10) << 20;
     total_free_used[2] = 1ull << 20;
     total_free_used[1] = total_free_used[0] - total_free_used[2];
@@ -148,5 +158,57 @@ struct pci {
 
 int nvmlDeviceGetPciInfo_v3(void *handle, struct pci *into) {
     field((unsigned)(size_t)handle - 1, PCI, into->bus_id, sizeof into->bus_id);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *celsius) {
+    *celsius = (unsigned)atoi(variable("FAKE_TEMPERATURE", "40"));
+    return sensor ? NOT_SUPPORTED : SUCCESS;
+}
+
+int nvmlDeviceGetTemperatureThreshold(void *handle, int kind, unsigned *celsius) {
+    *celsius = 87;
+    return kind == 1 ? SUCCESS : NOT_SUPPORTED;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *milliwatts) {
+    *milliwatts = 1000u * (unsigned)atoi(variable("FAKE_POWER_LIMIT", "700"));
+    return SUCCESS;
+}
+
+int nvmlDeviceGetPowerManagementDefaultLimit(void *handle, unsigned *milliwatts) {
+    *milliwatts = 700000u;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *handle, unsigned long long *reasons) {
+    *reasons = strtoull(variable("FAKE_THROTTLE", "0x1"), 0, 16);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetRemappedRows(void *handle, unsigned *ok, unsigned *bad, unsigned *pending, unsigned *failed) {
+    *ok = *bad = *failed = 0;
+    *pending = getenv("FAKE_REMAP_PENDING") != 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUUID(void *handle, char *into, unsigned size) {
+    size_t number = (size_t)handle;
+    snprintf(into, size, "%s-%08zx-0000-0000-0000-000000000000", number > 100 ? "MIG" : "GPU", number - 1);
+    return SUCCESS;
+}
+
+/* The instances of GPU 0 have the handles 101, 102, ... */
+int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *number) {
+    *number = 7;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned slot, void **instance) {
+    const char *at = variable("FAKE_MIG_SIZES", "");
+    unsigned made = *at ? 1 : 0;
+    for (; *at; at++) made += *at == ',';
+    if ((size_t)handle != 1 || slot >= made) return 6; /* NVML_ERROR_NOT_FOUND */
+    *instance = (void *)(size_t)(101 + slot);
     return SUCCESS;
 }
