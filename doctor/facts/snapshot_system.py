@@ -55,7 +55,7 @@ class System:
     )  # finite soft limits by name: "fsize", "cpu", "stack"
     libc: str = ""  # "glibc" or "musl"
     cpu_model: str = ""
-    cpu_flags: Tuple[str, ...] = ()  # of those that libraries are compiled for; empty: not told
+    cpu_flags: Optional[Tuple[str, ...]] = None  # of those that libraries are compiled for; None: not told
     memory_available_bytes: Optional[int] = None  # to this process: of the machine or of its control group
     huge_pages_bytes: int = 0  # taken from memory and of no use to a training run
     overcommit_memory: Optional[int] = None

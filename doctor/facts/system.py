@@ -81,14 +81,17 @@ def _libc() -> str:
         return ""
 
 
-def _processor() -> Tuple[str, Tuple[str, ...]]:
+def _processor() -> Tuple[str, Optional[Tuple[str, ...]]]:
     text = read_text("/proc/cpuinfo", _CPUINFO_BYTES)
     model = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
     flags = re.search(
         r"^flags\s*:\s*(.*)\n", text, re.MULTILINE
     )  # with its end: a line cut short says nothing
-    has = set(flags.group(1).split()) if flags else set()
-    return (model.group(1).strip() if model else ""), tuple(name for name in _FLAGS if name in has)
+    told = model.group(1).strip() if model else ""
+    if flags is None:
+        return told, None
+    has = set(flags.group(1).split())
+    return told, tuple(name for name in _FLAGS if name in has)
 
 
 def _memory_left(available: Optional[int]) -> Optional[int]:

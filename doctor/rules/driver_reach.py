@@ -31,17 +31,21 @@ def nvidia_smi_fails(machine: Snapshot) -> List[Problem]:
         raise Skip("there is no nvidia-smi")
     if not said or "mismatch" in said.lower():
         return []
+    severity = None
     if any(words in said.lower() for words in _NO_GPU):
-        return []
-    hangs = "did not answer" in said
-    effect = "does not answer" if hangs else "tells nothing that can be read"
-    consequence = (
-        "Whatever asks it hangs as well: the driver is in a bad state, which mostly a reboot mends"
-        if hangs
-        else "It may be a wrapper, a file that was cut short, or one of another platform"
-    )
+        effect, severity = "finds no GPU or no driver", Severity.INFO
+        consequence = (
+            "The driver's programs are here, and its kernel module or the GPU is not: on an instance or in a container "
+            "without a GPU that is as it should be; otherwise load the module, or see that the GPU is given to it"
+        )
+    elif "did not answer" in said:
+        effect = "does not answer"
+        consequence = "Whatever asks it hangs too: the driver is in a bad state, which mostly a reboot mends"
+    else:
+        effect = "tells nothing that can be read"
+        consequence = "It may be a wrapper, a file that was cut short, or one of another platform"
     values = {"effect": effect, "said": f"nvidia-smi{said}", "consequence": consequence}
-    return [Problem(values, evidence=(driver.nvidia_smi,), affects=("nvidia-smi",))]
+    return [Problem(values, (driver.nvidia_smi,), ("nvidia-smi",), severity)]
 
 
 @rule("DRV024")

@@ -16,7 +16,11 @@ from envdoc.doctor.rules.registry import Problem, rule
 from envdoc.doctor.tables.variable_names import meant, meant_option, retired
 from envdoc.doctor.tables.versions import satisfies
 
-_MATTERS = ("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE")  # gigabytes go somewhere else
+_MATTERS = (
+    "TRANSFORMERS_CACHE",
+    "PYTORCH_TRANSFORMERS_CACHE",
+    "PYTORCH_PRETRAINED_BERT_CACHE",
+)  # gigabytes go somewhere else
 
 
 @rule("CFG047")

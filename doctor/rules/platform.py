@@ -29,7 +29,7 @@ def old_processor(machine: Snapshot) -> List[Problem]:
     """A processor, mostly a virtual one, without the instructions that wheels are compiled for."""
     require_interpreter(machine)
     flags = machine.system.cpu_flags
-    if machine.interpreter.machine != "x86_64" or not flags:
+    if machine.interpreter.machine != "x86_64" or flags is None:
         raise Skip("the processor is no x86_64, or does not tell what it can")
     name = shorten(machine.system.cpu_model or "The processor", 30)
     missing = [flag for flag in _X86_64_V2 if flag not in flags]

@@ -23,6 +23,9 @@ ADDRESS_SPACE_BYTES = 16 << 30
 # The usual soft limit; DataLoader workers that share tensors through file descriptors use one a tensor.
 OPEN_FILES = 1024
 
+# A model of the hub is some tens of files, a link and a lock for each; a compiled kernel is a handful.
+INODES = 200
+
 WRITTEN = {
     "tmp": (Severity.ERROR, "pip, torch and triton write there"),
     "cache": (Severity.ERROR, "models and data are downloaded there"),
@@ -190,16 +193,24 @@ def old_glibc(machine: Snapshot) -> List[Problem]:
 
 @rule("SYS010")
 def few_inodes(machine: Snapshot) -> List[Problem]:
-    """Too few inodes for an environment although there is room."""
+    """Too few inodes for an environment, or for any file at all, although there is room."""
     floor = floor_for("files")
-    told = [place for place in machine.storage if place.free_inodes is not None and place.purpose == "envdoc"]
+    told = [place for place in machine.storage if place.free_inodes is not None]
     if not told or floor is None:
         raise Skip("the file system counts no inodes")
-    return [
-        Problem({"path": place.path, "free": place.free_inodes, "needs": floor.needs})
-        for place in told
-        if floor.level(place.free_inodes or 0)
-    ]
+    problems: Dict[Tuple[str, int], Problem] = {}
+    for place in told:
+        free, key = place.free_inodes or 0, (place.file_system, place.total_bytes)
+        if place.purpose == "envdoc" and floor.level(free):
+            problems[key] = Problem({"path": place.path, "free": free, "needs": floor.needs})
+        elif place.purpose in WRITTEN and free < INODES and key not in problems:
+            values = {
+                "path": place.path,
+                "free": free,
+                "needs": f"{WRITTEN[place.purpose][1]}, a file for each part",
+            }
+            problems[key] = Problem(values, severity=WRITTEN[place.purpose][0])
+    return list(problems.values())
 
 
 def _level(machine: Snapshot, place: Storage) -> Optional[Tuple[Severity, str]]:

@@ -4,7 +4,7 @@ from typing import List
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import require_cuda_torch, require_gpu, torch_name, version_of
+from envdoc.doctor.rules.machine import models, require_cuda_torch, require_torch, torch_name, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 from envdoc.doctor.tables.versions import numbers
 
@@ -73,10 +73,13 @@ def cuda_home_missing(machine: Snapshot) -> List[Problem]:
 
 @rule("CFG012")
 def no_host_compiler(machine: Snapshot) -> List[Problem]:
-    """No C compiler for triton's launchers."""
-    require_gpu(machine)
+    """No C compiler: triton's launchers want one, and on the CPU torch.compile does."""
+    require_torch(machine)
     if machine.toolkit.host_compiler:
         return []
+    if not models(machine):
+        consequence = "only torch.compile and packages that are built from source need one"
+        return [Problem({"consequence": consequence}, severity=Severity.INFO)]
     users = [name for name in JIT if version_of(machine, name) is not None]
     consequence = (
         f"{', '.join(users)} is installed and will stop at its first kernel"

@@ -104,12 +104,12 @@ def accelerate_variables(machine: Snapshot) -> List[Problem]:
             problems.append(_left("ACCELERATE_MIXED_PRECISION", precision, effect))
     if _is_on(machine, "ACCELERATE_USE_CPU") and machine.gpus:
         problems.append(_left("ACCELERATE_USE_CPU", "true", "trains on the CPU beside a GPU"))
-    if _is_on(machine, "ACCELERATE_USE_DEEPSPEED"):
+    if _says_true(machine, "ACCELERATE_USE_DEEPSPEED"):
         absent = version_of(machine, "deepspeed") is None
         effect = "wants deepspeed, which is not there" if absent else "makes every run one of deepspeed"
         severity = Severity.ERROR if absent else Severity.WARNING
         problems.append(_left("ACCELERATE_USE_DEEPSPEED", "true", effect, severity))
-    if _is_on(machine, "ACCELERATE_USE_FSDP"):
+    if _says_true(machine, "ACCELERATE_USE_FSDP"):
         problems.append(_left("ACCELERATE_USE_FSDP", "true", "makes every run one of FSDP"))
     return problems
 
@@ -149,6 +149,11 @@ def python_optimised(machine: Snapshot) -> List[Problem]:
 
 def _is_on(machine: Snapshot, name: str) -> bool:
     return bool(re.fullmatch("|".join(ON), machine.variables.get(name, "").strip().lower()))
+
+
+def _says_true(machine: Snapshot, name: str) -> bool:
+    """accelerate compares these two with the one word, in letters of any size."""
+    return machine.variables.get(name, "").lower() == "true"
 
 
 def _left(name: str, value: str, effect: str, severity: Severity = Severity.WARNING) -> Problem:

@@ -1,7 +1,5 @@
 """Faults of the host around a GPU and of variables: driver files, limits, mounts, values that no library can read."""
 
-import os
-
 import fakes
 from box import CUDA_118_KERNELS, Box
 from fault import fault
@@ -354,12 +352,6 @@ def deepspeed_variable_left_over(box):
     box.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
 
 
-@fault("H44", "CFG093", says=["PYTHONHOME"])
-def python_home_left_over(box):
-    """PYTHONHOME leads every Python to another's library."""
-    box.environ["PYTHONHOME"] = str(box.folder / "python3.8")
-
-
 @fault("H45", "CFG100", says=["gcc"])
 def gcc_too_new_for_nvcc(box):
     """deepspeed, nvcc 11.8 and a gcc that it refuses."""
@@ -370,7 +362,6 @@ def gcc_too_new_for_nvcc(box):
     fakes.program(folder, "nvcc", "echo 'Cuda compilation tools, release 11.8, V11.8.89'")
     fakes.program(folder, "gcc", "echo 14.2.0")
     box.environ.pop("CUDA_HOME", None)
-    assert os.environ.get("CC") is None
 
 
 @fault("H46", "CFG101", says=["compute_120", "toolkit"])
@@ -382,7 +373,54 @@ def toolkit_before_blackwell(box):
     fakes.program(box.clone.own("bin"), "nvcc", "echo 'Cuda compilation tools, release 12.4, V12.4.131'")
 
 
-@fault("H47", "SYS001", "SYS002", "CFG086", says=["read-only", "not writable"])
-def cache_on_a_full_device(box):
-    """HF_HOME lies on /dev/full's kind of folder: a place where nothing can be made."""
-    box.environ["HF_HOME"] = "/proc/hf"
+@fault("H48", "DRV006", says=["forward compatib", "804"])
+def compat_on_the_library_path(box):
+    """LD_LIBRARY_PATH leads to a libcuda that answers 804, and nothing else tells of a GPU."""
+    folder = box.folder / "compat"
+    folder.mkdir()
+    (folder / "libcuda.so.1").symlink_to(fakes.library("cuda"))
+    box.environ.pop("ENVDOC_LIBCUDA")
+    box.environ.update(LD_LIBRARY_PATH=str(folder), FAKE_CUDA_INIT="804", FAKE_CUDA_VERSION="13000")
+    box.cuda_torch()
+
+
+@fault("H49", "DRV004", also=["DRV003"], says=["mismatch"])
+def mismatch_by_nvidia_smi_alone(box):
+    """Only nvidia-smi tells that the driver and its library differ."""
+    box.cuda_torch()
+    body = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"
+    fakes.program(box.clone.own("bin"), "nvidia-smi", body)
+
+
+@fault("H50", "GPU002", also=["TOR004"], says=["CUDA_VISIBLE_DEVICES"])
+def hidden_gpu_by_nvidia_smi_alone(box):
+    """CUDA_VISIBLE_DEVICES is empty, and only `nvidia-smi -L` tells of the GPU."""
+    body = "echo 'GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-00000000-0000-0000-0000-000000000000)'"
+    fakes.program(box.clone.own("bin"), "nvidia-smi", body)
+    box.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@fault("H51", "DRV022", says=["couldn't communicate"])
+def nvidia_smi_without_a_driver(box):
+    """nvidia-smi is installed, and the kernel module is not loaded."""
+    box.cuda_torch()
+    body = 'echo "NVIDIA-SMI has failed because it couldn\'t communicate with the NVIDIA driver."; exit 9'
+    fakes.program(box.clone.own("bin"), "nvidia-smi", body)
+
+
+@fault("H52", "CFG012", says=["gcc", "compiler"])
+def no_compiler_without_a_gpu(box):
+    """No C compiler on PATH of a machine that has no GPU."""
+    folder = box.folder / "programs"
+    folder.mkdir()
+    for name in ("sh", "uname"):
+        (folder / name).symlink_to(f"/bin/{name}")
+    box.environ["PATH"] = f"{box.clone.folder / 'bin'}:{folder}"
+
+
+@fault("H53", "GPU003", also=["DRV007"], says=["MIG"])
+def mig_instances_were_never_made(box):
+    """MIG is on without an instance, which NVML tells where CUDA fails in another way."""
+    fields = fakes.H100.split("|")
+    fields[3] = "1"
+    box.gpu_machine("|".join(fields), FAKE_MIG_SIZES="", FAKE_CUDA_INIT="3")

@@ -100,6 +100,13 @@ FAILING = {
     "DRV022": [
         NO_GPU.driver(nvml_error="libnvidia-ml.so.1: no; `nvidia-smi` did not answer within 10 s."),
         NO_GPU.driver(nvml_error="`nvidia-smi` ended with exit status 0 and told no GPU: \ufffd\ufffd."),
+        NO_GPU.driver(
+            nvml_error="`nvidia-smi` ended with exit status 9 and told no GPU: NVIDIA-SMI has failed because it "
+            "couldn't communicate with the NVIDIA driver."
+        ),
+        NO_GPU.driver(
+            nvml_error="`nvidia-smi` ended with exit status 6 and told no GPU: No devices were found"
+        ),
     ],
     "DRV023": [
         M.driver(libcuda="", libcuda_error="file too short", cuda_init_code=None).driver_files(
@@ -267,7 +274,7 @@ FAILING = {
         V(ACCELERATE_USE_CPU="true"),
         V(ACCELERATE_USE_DEEPSPEED="true"),
         M.installed(deepspeed="0.18.2").with_variables(ACCELERATE_USE_DEEPSPEED="true"),
-        V(ACCELERATE_USE_FSDP="1"),
+        V(ACCELERATE_USE_FSDP="True"),
     ],
     "CFG093": [V(PYTHONHOME="/opt/software/python/3.9.6-gcc-11")],
     "CFG094": [V(PYTHONOPTIMIZE="1"), V(PYTHONOPTIMIZE="2")],
@@ -321,13 +328,6 @@ PASSING = {
     ],
     "DRV022": [
         M,
-        NO_GPU.driver(
-            nvml_error="`nvidia-smi` ended with exit status 9 and told no GPU: No devices were found"
-        ),
-        NO_GPU.driver(
-            nvml_error="`nvidia-smi` ended with exit status 9 and told no GPU: NVIDIA-SMI has failed because it "
-            "couldn't communicate with the NVIDIA driver."
-        ),
     ],
     "DRV023": [
         M,
