@@ -102,7 +102,7 @@ def _working_folder(environ: Mapping[str, str]) -> Path:
         return Path(environ.get("PWD") or "/")
 
 
-def _driver_facts(quick: bool, environ: Mapping[str, str]) -> Facts:
+def _driver_facts(quick: bool, environ: Mapping[str, str] = os.environ) -> Facts:
     answers = ask_libraries(quick)
     found, gpus = driver(answers, quick), gpu.gpus(answers.gpus)
     told_nothing = not gpus and not found.nvml_version and not found.cuda

@@ -56,8 +56,16 @@ def _libraries(environ: Mapping[str, str]) -> Tuple[DriverLibrary, ...]:
             path = Path(real) / soname
             if os.path.lexists(path):
                 version = version_in(os.path.realpath(path))
-                found.append(DriverLibrary(f"{name}/{soname}", version, path.exists()))
+                found.append(DriverLibrary(f"{name}/{soname}", version, _is_there(path)))
     return tuple(found)
+
+
+def _is_there(path: Path) -> bool:
+    """False for a link that leads nowhere and for an empty file."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def version_in(path: str) -> str:

@@ -10,7 +10,7 @@ class DriverLibrary:
 
     path: str  # "/usr/lib/x86_64-linux-gnu/libcuda.so.1"
     version: str = ""  # "580.95.05", from the name of the file that it leads to; empty: the name tells none
-    exists: bool = True  # False for a link that leads nowhere
+    exists: bool = True  # False for a link that leads nowhere and for an empty file
 
 
 @dataclass(frozen=True)
