@@ -116,6 +116,9 @@ def memory_limit_bytes() -> Optional[int]:
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
             limits += _limits("/sys/fs/cgroup", path, "memory.max")
+            limits += _limits(
+                "/sys/fs/cgroup", path, "memory.high"
+            )  # beyond it a process is slowed to a crawl
         elif "memory" in controllers.split(","):
             limits += _limits("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes")
     return min(limits, default=None)

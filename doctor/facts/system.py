@@ -19,6 +19,7 @@ _LIMITS = ("CPU", "DATA", "FSIZE", "MEMLOCK", "STACK")
 _FLAGS = ("sse4_1", "sse4_2", "popcnt", "ssse3", "avx", "avx2", "fma", "avx512f")
 _CPUINFO_BYTES = 8192  # the first processor's block; on 128 processors the whole file takes long to make
 _CACHE_ENTRIES = 400
+_RECLAIMED = ("inactive_file", "active_file", "slab_reclaimable")
 _DEVICES = ("/dev/null", "/dev/urandom")
 
 
@@ -105,8 +106,10 @@ def _memory_left(available: Optional[int]) -> Optional[int]:
     if used is None:
         return available
     stat_text = read_text("/sys/fs/cgroup/memory.stat") or read_text("/sys/fs/cgroup/memory/memory.stat")
-    cached = re.search(r"^(?:total_)?inactive_file (\d+)$", stat_text, re.MULTILINE)
-    return max(0, min(available, limit - used + (int(cached.group(1)) if cached else 0)))
+    # What files are cached with is counted as used, and is had back as soon as it is needed.
+    rows = dict(re.findall(r"^(\w+) (\d+)$", stat_text, re.MULTILINE))
+    cached = sum(int(rows.get("total_" + name, rows.get(name, 0))) for name in _RECLAIMED)
+    return max(0, min(available, limit - used + cached))
 
 
 def _processes_left() -> Optional[int]:

@@ -1,9 +1,10 @@
 """Rules about accelerate's configuration file: can the installed accelerate read it, and does what it names exist."""
 
-from typing import List
+from typing import List, Optional
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.facts.surroundings import AccelerateConfig
+from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import models, shorten, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 
@@ -57,7 +58,13 @@ def names_what_is_not_there(machine: Snapshot) -> List[Problem]:
     static = values.get("rdzv_backend", "static").lower() == "static"
     if machines.isdigit() and int(machines) > 1 and main in ("", "null", "~") and static:
         problems.append(
-            _problem(config, f"{machines} machines without main_process_ip", f"num_machines: {machines}")
+            _problem(
+                config,
+                f"{machines} machines without main_process_ip",
+                f"num_machines: {machines}",
+                # A scheduler's script names the address on the command line.
+                Severity.INFO if "SLURM_JOB_ID" in machine.variables else None,
+            )
         )
     for missing in config.missing_files:
         key, _, file = missing.partition(": ")
@@ -65,9 +72,11 @@ def names_what_is_not_there(machine: Snapshot) -> List[Problem]:
     return problems
 
 
-def _problem(config: AccelerateConfig, asked: str, evidence: str) -> Problem:
+def _problem(
+    config: AccelerateConfig, asked: str, evidence: str, severity: Optional[Severity] = None
+) -> Problem:
     values = {"asked": shorten(asked, 46), "path": config.path, "all": asked}
-    return Problem(values, evidence=(evidence,), affects=("accelerate launch",))
+    return Problem(values, (evidence,), ("accelerate launch",), severity)
 
 
 def _config(machine: Snapshot) -> AccelerateConfig:

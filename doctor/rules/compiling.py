@@ -7,6 +7,7 @@ from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import Model, judged_models, require_gpu, shorten, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
+from envdoc.doctor.rules.toolkit import JIT
 from envdoc.doctor.tables.nvcc import first_toolkit, gcc_below, last_toolkit
 from envdoc.doctor.tables.versions import numbers, satisfies
 
@@ -119,7 +120,8 @@ def triton_finds_no_libcuda(machine: Snapshot) -> List[Problem]:
     folder = machine.driver.libcuda.rpartition("/")[0] or "/folder/of/libcuda"
     values = {"triton": shorten(triton, 16), "what": what, "libcuda": machine.driver.libcuda}
     commands = ("sudo ldconfig", f"export TRITON_LIBCUDA_PATH={folder}")
-    severity = None if files.has_ldconfig is False or "/" in machine.driver.libcuda else Severity.INFO
+    users = [name for name in JIT if version_of(machine, name) is not None]
+    severity = Severity.WARNING if users else Severity.INFO
     return [Problem(values, (f"libcuda: {machine.driver.libcuda}",), ("triton",), severity, commands)]
 
 

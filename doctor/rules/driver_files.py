@@ -39,7 +39,7 @@ def foreign_libcuda(machine: Snapshot) -> Optional[Tuple[str, str]]:
     loaded = match.group(1) if match else ""
     if code == STUB or "/stubs/" in path:
         return "a stub", "A stub is for linking only. Take its folder off LD_LIBRARY_PATH"
-    if machine.host.is_wsl and "/wsl/" not in path and not machine.host.container:
+    if machine.host.is_wsl and path[0] == "/" and "/wsl/" not in path and not machine.host.container:
         return (
             "a Linux driver's",
             "Under WSL the driver is that of Windows, whose libcuda lies in /usr/lib/wsl/lib. Remove the Linux "
@@ -70,7 +70,8 @@ def container_lost_its_gpus(machine: Snapshot) -> List[Problem]:
     sign = lost_devices(machine)
     if sign is None:
         return []
-    return [Problem({"sign": sign}, evidence=(sign,), affects=("torch", "bitsandbytes"))]
+    severity = Severity.INFO if chose_cpu(machine) else None
+    return [Problem({"sign": sign}, (sign,), ("torch", "bitsandbytes"), severity)]
 
 
 @rule("DRV021")
@@ -108,7 +109,7 @@ def driver_libraries_differ(machine: Snapshot) -> List[Problem]:
     driver, libraries = machine.driver, machine.driver_files.libraries
     if not libraries:
         raise Skip("none of the driver's libraries was found")
-    if driver.cuda_init_code == 0 and not driver.nvml_error:
+    if driver.libcuda and driver.cuda_init_code in (0, None) and not driver.nvml_error:
         return []
     gone = [library for library in libraries if not library.exists]
     mixed = _versions_in_one_folder(libraries)

@@ -64,7 +64,9 @@ def wsl_without_gpu(machine: Snapshot) -> List[Problem]:
         if first
         else "Update WSL and the driver of Windows, and see that .wslconfig does not say gpuSupport=false",
     }
-    severity = Severity.INFO if chose_cpu(machine) else None
+    # Without a sign of NVIDIA's a virtual machine without a GPU is as likely, and torch works there.
+    has_sign = bool(machine.driver.libcuda or machine.driver.nvidia_smi)
+    severity = None if has_sign and not chose_cpu(machine) else Severity.INFO
     commands = () if first else ("wsl.exe --update", "wsl.exe --shutdown")
     evidence = (f"kernel {machine.host.kernel}",)
     return [Problem(values, evidence, ("torch",), severity, commands)]
@@ -89,6 +91,7 @@ def container_variables(machine: Snapshot) -> List[Problem]:
     elif visible.lower() in ("void", "none") and has_host_driver and not machine.gpus:
         setting, effect = f"NVIDIA_VISIBLE_DEVICES={visible}", "keeps every GPU out"
         advice = "Start the container with NVIDIA_VISIBLE_DEVICES=all or with `--gpus all`"
+        severity = Severity.INFO  # nobody writes that by mistake
     else:
         return []
     values = {"setting": shorten(setting, 48), "effect": effect, "advice": advice}

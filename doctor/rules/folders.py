@@ -4,7 +4,7 @@ from typing import List
 
 from envdoc.doctor.facts.snapshot import NamedPath, Snapshot
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import shorten, version_of
+from envdoc.doctor.rules.machine import is_offline, shorten, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 
 _CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -63,7 +63,7 @@ def named_folder_closed(machine: Snapshot) -> List[Problem]:
                     "what": words[path.problem],
                 },
                 evidence=(f"{path.variable}={path.path}",),
-                severity=Severity.ERROR if path.variable in _STOPS else Severity.WARNING,
+                severity=_folder_severity(machine, path),
             )
         )
     return problems
@@ -131,6 +131,13 @@ def _file_severity(path: NamedPath) -> Severity:
     if path.variable in _CERTIFICATES:
         return Severity.ERROR
     return Severity.INFO if path.variable == "NCCL_TOPO_FILE" else Severity.WARNING
+
+
+def _folder_severity(machine: Snapshot, path: NamedPath) -> Severity:
+    """A shared cache that is read and never written is sound where downloads are switched off."""
+    if path.variable not in _STOPS:
+        return Severity.WARNING
+    return Severity.INFO if is_offline(machine) and path.problem == "closed" else Severity.ERROR
 
 
 def _judged_by_storage(machine: Snapshot, path: NamedPath) -> bool:

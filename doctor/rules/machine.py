@@ -72,6 +72,12 @@ def chose_cpu(machine: Snapshot) -> bool:
     )
 
 
+def is_offline(machine: Snapshot) -> bool:
+    """True where downloads from the hub are switched off (huggingface_hub, constants.py)."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(machine.variables.get(name, "").lower() in ("1", "on", "yes", "true") for name in names)
+
+
 def require_working_driver(machine: Snapshot) -> None:
     """Raises Skip where no driver serves a GPU to this process; then that is the fault, and no build of torch is."""
     if not machine.gpus and not machine.driver.libcuda:

@@ -4,7 +4,7 @@ from typing import Dict, List, Optional, Tuple, Union
 
 from envdoc.doctor.facts.snapshot import Snapshot, Storage
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import gigabytes, models, require_torch, shorten, torch_name
+from envdoc.doctor.rules.machine import gigabytes, is_offline, models, require_torch, shorten, torch_name
 from envdoc.doctor.rules.registry import Passed, Problem, Skip, rule
 from envdoc.doctor.tables.storage_floors import floor_for
 from envdoc.doctor.tables.torch_builds import torch_release, torch_releases
@@ -78,7 +78,10 @@ def folder_not_writable(machine: Snapshot) -> List[Problem]:
         Problem(
             {"purpose": place.purpose, "path": place.path, "use": WRITTEN[place.purpose][1]},
             evidence=(f"{place.path} is not writable",),
-            severity=WRITTEN[place.purpose][0],
+            # A shared cache that is only read is sound where downloads are switched off.
+            severity=Severity.INFO
+            if place.purpose == "cache" and is_offline(machine)
+            else WRITTEN[place.purpose][0],
         )
         for place in closed
     ]

@@ -95,7 +95,7 @@ def accelerate_variables(machine: Snapshot) -> List[Problem]:
     precision = machine.variables.get("ACCELERATE_MIXED_PRECISION", "")
     if precision and precision.lower() not in PRECISIONS:
         effect = f"is none of {', '.join(PRECISIONS)}"
-        problems.append(_left("ACCELERATE_MIXED_PRECISION", precision, effect, Severity.ERROR))
+        problems.append(_left("ACCELERATE_MIXED_PRECISION", precision, effect))
     elif precision.lower() in _LEAST:
         least = _LEAST[precision.lower()]
         below = [m for m in models(machine) if m.capability and numbers(m.capability) < numbers(least)]
@@ -110,7 +110,7 @@ def accelerate_variables(machine: Snapshot) -> List[Problem]:
         severity = Severity.ERROR if absent else Severity.WARNING
         problems.append(_left("ACCELERATE_USE_DEEPSPEED", "true", effect, severity))
     if _says_true(machine, "ACCELERATE_USE_FSDP"):
-        problems.append(_left("ACCELERATE_USE_FSDP", "true", "makes every run one of FSDP"))
+        problems.append(_left("ACCELERATE_USE_FSDP", "true", "makes distributed runs FSDP", Severity.INFO))
     return problems
 
 
@@ -136,15 +136,18 @@ def python_optimised(machine: Snapshot) -> List[Problem]:
         return []
     two = value.isdigit() and int(value) >= 2
     effect = "takes the documentation from every function" if two else "takes every assertion away"
+    transformers = version_of(machine, "transformers")
+    stops = two and transformers is not None and satisfies(transformers, ">=5")
     consequence = (
-        "libraries that put their documentation together at import, as transformers does, stop or lose it"
+        f"transformers {transformers} puts its documentation together at import, and its models cannot be imported"
+        if stops
+        else "libraries that put their documentation together at import may stop"
         if two
         else "checks that libraries write as assertions are not made, and wrong shapes go unnoticed"
     )
     values = {"value": shorten(value, 8), "effect": effect, "consequence": consequence}
-    return [
-        Problem(values, (f"PYTHONOPTIMIZE={value}",), severity=Severity.WARNING if two else Severity.INFO)
-    ]
+    severity = Severity.ERROR if stops else Severity.WARNING if two else Severity.INFO
+    return [Problem(values, (f"PYTHONOPTIMIZE={value}",), severity=severity)]
 
 
 def _is_on(machine: Snapshot, name: str) -> bool:

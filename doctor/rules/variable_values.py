@@ -1,11 +1,11 @@
 """Rules about values that a library cannot read: numbers, addresses, names of interfaces, literal quotes, switches."""
 
 import re
-from typing import Iterator, List, Optional, Tuple
+from typing import List
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
-from envdoc.doctor.rules.machine import require_gpu, require_torch, shorten, torch_name, version_of
+from envdoc.doctor.rules.machine import require_gpu, require_torch, shorten, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
 
 # Read with int() without a guard: huggingface_hub 2.4.0 constants.py (at import); accelerate 1.15.0 state.py and
@@ -23,23 +23,7 @@ INTERFACES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME")
 WANDB_MODES = ("online", "offline", "disabled", "dryrun", "run", "shared")  # wandb, Settings.mode
 # Values of these are lists, commands or addresses, in which quotes and dollars have a meaning or another rule looks.
 _NOT_LITERAL = re.compile(
-    r"^(?:PIP_|UV_|LD_|PATH$|CC$|CXX$|TORCH_LOGS$|HF_ENDPOINT$|CUDA_VISIBLE|.*PROXY$)", re.IGNORECASE
-)
-# Debugging switches that change what a run does: the value that turns them on, how bad that is, what happens.
-SWITCHES = (
-    (
-        "CUDA_FORCE_PTX_JIT",
-        "error",
-        "ignores torch's compiled kernels; its wheels hold no PTX to make others from",
-    ),
-    (
-        "PYTORCH_NO_CUDA_MEMORY_CACHING",
-        "warning",
-        "asks the driver for memory at every tensor, which is many times slower",
-    ),
-    ("TRITON_INTERPRET", "warning", "runs kernels of triton line by line in Python"),
-    ("TORCHDYNAMO_DISABLE", "info", "turns torch.compile off"),
-    ("TORCH_COMPILE_DISABLE", "info", "turns torch.compile off"),
+    r"^(?:PIP_|UV_|LD_|PATH$|CC$|CXX$|TORCH_LOGS$|HF_ENDPOINT$|CUDA_VISIBLE)", re.IGNORECASE
 )
 
 
@@ -175,41 +159,18 @@ def literal_quotes(machine: Snapshot) -> List[Problem]:
     return problems
 
 
-@rule("CFG095")
-def switches_left_on(machine: Snapshot) -> List[Problem]:
-    """Switches for debugging that were left on."""
-    require_gpu(machine)
-    torch = require_torch(machine)
-    problems = []
-    for name, severity, effect in SWITCHES:
-        value = machine.variables.get(name, "")
-        if value.strip().lower() in ("", "0", "false", "off", "no"):
-            continue
-        level = Severity(severity)
-        if name == "CUDA_FORCE_PTX_JIT" and any(a.startswith("compute_") for a in torch.architectures):
-            level, effect = Severity.WARNING, "makes every kernel anew from PTX, which takes minutes"
-        values = {"name": name, "value": shorten(value, 10), "effect": effect}
-        problems.append(Problem(values, (f"{name}={value}",), ("torch",), level, (f"unset {name}",)))
-    return problems
-
-
-@rule("CFG096")
-def allocator_values(machine: Snapshot) -> List[Problem]:
-    """A value in the allocator's options that torch refuses when the first tensor goes to the GPU."""
-    require_gpu(machine)
-    torch = require_torch(machine)
-    problems = []
-    for name in ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"):
-        for option, value in _options(machine.variables.get(name, "")):
-            wanted = _refused(option, value)
-            if wanted is None:
-                continue
-            written = shorten(option if value is None else f"{option}:{value}", 36)
-            values = {"name": name, "written": written, "wanted": wanted, "torch": torch_name(torch)}
-            problems.append(
-                Problem(values, (f"{name} has {written}",), ("torch",), commands=(f"unset {name}",))
-            )
-    return problems
+@rule("CFG106")
+def links_switched_off(machine: Snapshot) -> List[Problem]:
+    """Peer-to-peer or shared memory is off on several cards that are built with links."""
+    if len(machine.gpus) < 2:
+        raise Skip("there are fewer than two GPUs")
+    linked = re.search(r"\b(?:A100|H100|H200|B200|B300|GB\d00|V100)\b", machine.gpus[0].name)
+    names = [n for n in ("NCCL_P2P_DISABLE", "NCCL_SHM_DISABLE") if machine.variables.get(n) == "1"]
+    if not linked or not names:
+        return []
+    values = {"name": names[0], "value": "1", "count": len(machine.gpus), "gpu": linked.group()}
+    evidence = tuple(f"{name}=1" for name in names)
+    return [Problem(values, evidence, ("training speed",), commands=("unset " + " ".join(names),))]
 
 
 @rule("CFG098")
@@ -236,29 +197,3 @@ def variables_of_amd(machine: Snapshot) -> List[Problem]:
         return []
     evidence = tuple(f"{name}={machine.variables[name]}" for name in names)
     return [Problem({"name": names[0]}, evidence, commands=("unset " + " ".join(names),))]
-
-
-def _options(text: str) -> Iterator[Tuple[str, Optional[str]]]:
-    """Pairs of `key:value,key:[a:1,b:2]`; None for the value of an entry without a colon."""
-    for part in re.findall(r"[^,\[\]]+(?:\[[^\]]*\])?", text):
-        key, colon, value = part.partition(":")
-        if key.strip():
-            yield key.strip(), value.strip() if colon else None
-
-
-def _refused(option: str, value: Optional[str]) -> Optional[str]:
-    """What the option wants where the value is none that torch takes (its CUDAAllocatorConfig.cpp, 2.0 to 2.13)."""
-    if value is None:
-        return "a colon between" if "=" in option or " " in option else None
-    if option == "expandable_segments":
-        return None if value in ("True", "False") else "True or False"
-    if option == "max_split_size_mb":
-        return None if value.isdigit() and int(value) >= 20 else "20 or more"
-    if option == "garbage_collection_threshold":
-        try:
-            return None if 0 < float(value) < 1 else "0 to 1"
-        except ValueError:
-            return "0 to 1"
-    if option == "backend":
-        return None if value in ("native", "cudaMallocAsync") else "native or cudaMallocAsync"
-    return None

@@ -66,6 +66,8 @@ def _fault(value: str, unmatched: Tuple[int, ...]) -> Optional[Tuple[str, str]]:
                 return f"entry {place + 1} is the name of no GPU here", left
             name = entry
         else:
+            if not entry and place == len(entries) - 1 and seen:
+                return None  # a comma at the end
             match = _NUMBER.match(entry)
             if match is None:
                 return (f"`{shorten(entry, 12)}` is no number" if entry else "an entry is empty"), left

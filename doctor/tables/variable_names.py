@@ -53,6 +53,11 @@ def meant_option(option: str) -> Optional[str]:
     return min(near)[1] if near else None
 
 
+def torch_logs() -> FrozenSet[str]:
+    """The names that TORCH_LOGS takes; those of modules are taken too."""
+    return frozenset(load("variable_names")["torch_logs"])
+
+
 def distance(one: str, other: str) -> int:
     """The fewest letters to change, insert, leave out or swap with the next that make one of the other."""
     before: Tuple[int, ...] = ()

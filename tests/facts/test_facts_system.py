@@ -50,9 +50,9 @@ def test_processor_by_its_first_block(bare_machine):
             {
                 "memory.max": f"{4 * GIB}\n",
                 "memory.current": f"{3 * GIB}\n",
-                "memory.stat": f"anon 1\ninactive_file {GIB}\n",
+                "memory.stat": f"anon 1\ninactive_file {GIB}\nactive_file {GIB // 2}\nslab_reclaimable 0\n",
             },
-            2 * GIB,
+            2 * GIB + GIB // 2,
         ),
     ],
 )

@@ -424,3 +424,15 @@ def mig_instances_were_never_made(box):
     fields = fakes.H100.split("|")
     fields[3] = "1"
     box.gpu_machine("|".join(fields), FAKE_MIG_SIZES="", FAKE_CUDA_INIT="3")
+
+
+@fault("H54", "CFG105", also=["TOR", "TRF", "PFT", "BNB"], says=["TORCH_LOGS"])
+def torch_logs_misspelt(box):
+    """TORCH_LOGS names a log that is not there: `import torch` fails."""
+    box.environ["TORCH_LOGS"] = "+dynmo"
+
+
+@fault("H55", "CFG094", also=["TRF", "PFT"], says=["PYTHONOPTIMIZE", "docstring"])
+def documentation_taken_away(box):
+    """PYTHONOPTIMIZE=2, with which models of transformers cannot be imported."""
+    box.environ["PYTHONOPTIMIZE"] = "2"

@@ -277,7 +277,11 @@ FAILING = {
         V(ACCELERATE_USE_FSDP="True"),
     ],
     "CFG093": [V(PYTHONHOME="/opt/software/python/3.9.6-gcc-11")],
-    "CFG094": [V(PYTHONOPTIMIZE="1"), V(PYTHONOPTIMIZE="2")],
+    "CFG094": [
+        V(PYTHONOPTIMIZE="1"),
+        V(PYTHONOPTIMIZE="2"),
+        V(PYTHONOPTIMIZE="2").installed(transformers="4.46.3"),
+    ],
     "CFG095": [
         V(CUDA_FORCE_PTX_JIT="1"),
         V(PYTORCH_NO_CUDA_MEMORY_CACHING="1"),
@@ -294,6 +298,13 @@ FAILING = {
     ],
     "CFG098": [V(WANDB_MODE="disable").installed(wandb="0.22.0")],
     "CFG099": [V(HIP_VISIBLE_DEVICES="0")],
+    "CFG105": [
+        V(TORCH_LOGS="help"),
+        V(TORCH_LOGS="'dynamo'"),
+        V(TORCH_LOGS="+dynmo,graph_breaks"),
+        V(TORCH_LOGS="dynamo graph"),
+    ],
+    "CFG106": [M.with_gpu(H100, 8).with_variables(NCCL_P2P_DISABLE="1")],
     "CFG100": [compiling(version="12.4", host_compiler_version="14.2.0")],
     "CFG101": [
         compiling(version="11.7"),
@@ -356,6 +367,7 @@ PASSING = {
         visible("0"),
         visible("0, 1", count=2),
         visible("0,1,-1", count=4),
+        visible("0,1,", count=2),
         visible("GPU-0123abcd"),
         visible("MIG-GPU-0123/1/0"),
         visible("7"),  # GPU002's
@@ -440,6 +452,16 @@ PASSING = {
     ],
     "CFG098": [M.installed(wandb="0.22.0"), V(WANDB_MODE="Offline").installed(wandb="0.22.0")],
     "CFG099": [M, V(HIP_VISIBLE_DEVICES="0", CUDA_VISIBLE_DEVICES="0")],
+    "CFG105": [
+        M,
+        V(TORCH_LOGS="+dynamo,-inductor, graph_breaks"),
+        V(TORCH_LOGS="torch._functorch,+my.own.module,transformers"),
+        V(TORCH_LOGS="a_log_of_tomorrow").torch(version="2.15.0+cu130"),
+    ],
+    "CFG106": [
+        M.with_gpu(H100, 8).with_variables(NCCL_P2P_DISABLE="0"),
+        M.with_gpu(RTX_4090, 2).with_variables(NCCL_P2P_DISABLE="1", NCCL_IB_DISABLE="1"),
+    ],
     "CFG100": [compiling(version="12.4", host_compiler_version="13.3.0")],
     "CFG101": [compiling(version="12.4"), compiling(version="12.4").with_gpu(GTX_1080)],
     "CFG102": [
