@@ -107,8 +107,8 @@ def _memory_left(available: Optional[int]) -> Optional[int]:
         return available
     stat_text = read_text("/sys/fs/cgroup/memory.stat") or read_text("/sys/fs/cgroup/memory/memory.stat")
     # What files are cached with is counted as used, and is had back as soon as it is needed.
-    rows = dict(re.findall(r"^(\w+) (\d+)$", stat_text, re.MULTILINE))
-    cached = sum(int(rows.get("total_" + name, rows.get(name, 0))) for name in _RECLAIMED)
+    rows: Dict[str, str] = dict(re.findall(r"^(\w+) (\d+)$", stat_text, re.MULTILINE))
+    cached = sum(int(rows.get("total_" + name) or rows.get(name) or "0") for name in _RECLAIMED)
     return max(0, min(available, limit - used + cached))
 
 
