@@ -20,7 +20,7 @@ NVML = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
 UNCORRECTED, VOLATILE = 1, 0  # nvmlMemoryErrorType_t, nvmlEccCounterType_t
 SLOWDOWN = 1  # nvmlTemperatureThresholds_t
-# nvmlClocksThrottleReason*: what slows a GPU down from outside. Idle, power cap and settings are as they should be.
+# nvmlClocksEventReason*: what slows a GPU down from outside. Idle, power cap and settings are as they should be.
 SLOWED_BY = ((0x40, "thermal"), (0x80, "power brake"))
 
 
@@ -189,7 +189,9 @@ def ask_health(nvml: ctypes.CDLL, index: int) -> list[str]:
     if call("nvmlDeviceGetPowerManagementDefaultLimit", ctypes.byref(number)):
         health["power_default_watts"] = number.value / 1000
     reasons = ctypes.c_ulonglong()
-    if call("nvmlDeviceGetCurrentClocksThrottleReasons", ctypes.byref(reasons)):
+    # The second is its name before driver 535.
+    names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+    if any(call(name, ctypes.byref(reasons)) for name in names):
         health["slowed_by"] = tuple(name for bit, name in SLOWED_BY if reasons.value & bit)
     rows = [ctypes.c_uint() for _ in range(4)]
     if call("nvmlDeviceGetRemappedRows", *(ctypes.byref(row) for row in rows)):

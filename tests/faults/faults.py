@@ -28,6 +28,7 @@ families = (faults_deep, faults_gpu, faults_packages, faults_leaks, faults_syste
 families = (faults_gpu, faults_packages, faults_leaks, faults_system, faults_rented)
 families = (faults_extensions, faults_gpu, faults_packages, faults_leaks, faults_system)
 families = (faults_gpu, faults_host, faults_packages, faults_leaks, faults_system)
+families = (faults_deep, faults_gpu, faults_host, faults_packages, faults_leaks, faults_system)
 NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if fault.names}
 NOT_NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if not fault.names}
 
