@@ -7,6 +7,7 @@ from typing import List, Mapping
 
 from envdoc.doctor.facts.snapshot_system import NamedPath, NamedThings
 from envdoc.doctor.facts.storage import Mount, home_folder, mount_of, mounts, nearest
+from envdoc.doctor.redact import without_credentials
 
 FILES = (
     "SSL_CERT_FILE",
@@ -31,7 +32,7 @@ FOLDERS = (
 EITHER = ("REQUESTS_CA_BUNDLE",)  # requests takes a folder of certificates too
 # What is compiled there is loaded from there.
 LOADED_FROM = ("TORCH_EXTENSIONS_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
-SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _PLACEHOLDER = re.compile(
     r"^(?:<.*>|\$\{?\w+\}?|\{\{.*\}\}|x{3,}|\*{3,}|\.{3,}|none|null|token|changeme|"
     r"(?:hf_)?(?:x{3,}|\*{3,}|\.{3,}|your.*|my.*token|token|xxx.*|replace.*|insert.*))$",
@@ -43,9 +44,9 @@ def named_things(environ: Mapping[str, str]) -> NamedThings:
     """Paths with a problem, and secrets of a shape that no server takes."""
     return NamedThings(
         paths=tuple(_paths(environ)),
-        secret_shapes={
-            name: shape for name in SECRETS for shape in [secret_shape(environ.get(name, ""))] if shape
-        },
+        token_shapes=tuple(
+            (name, shape) for name in TOKENS for shape in [token_shape(environ.get(name, ""))] if shape
+        ),
     )
 
 
@@ -69,7 +70,7 @@ def _paths(environ: Mapping[str, str]) -> List[NamedPath]:
     for name, folder in candidates:
         problem = _folder_problem(folder)
         if problem and name in environ:
-            found.append(NamedPath(name, problem, environ[name]))
+            found.append(NamedPath(name, problem, without_credentials(environ[name])))
         elif not problem and name in LOADED_FROM and _is_noexec(folder, known):
             found.append(NamedPath(name, "noexec", str(folder)))
     return found
@@ -98,7 +99,7 @@ def _is_noexec(folder: Path, known: List[Mount]) -> bool:
     return mount is not None and "noexec" in mount.options
 
 
-def secret_shape(value: str) -> str:
+def token_shape(value: str) -> str:
     """What is wrong with a token by its form alone; empty where it may be one. The value goes nowhere."""
     token = value.strip()  # huggingface_hub strips it too (utils/_auth.py)
     if not token:

@@ -83,6 +83,4 @@ class NamedThings:
     """What variables name, looked up; of secrets the shape alone."""
 
     paths: Tuple[NamedPath, ...] = ()  # only those with a problem
-    secret_shapes: Dict[str, str] = field(
-        default_factory=dict
-    )  # "quoted", "placeholder"...; sound ones left out
+    token_shapes: Tuple[Tuple[str, str], ...] = ()  # ("HF_TOKEN", "quoted"); sound ones are left out

@@ -131,7 +131,7 @@ def token_shape(machine: Snapshot) -> List[Problem]:
     }
     return [
         Problem({"name": name, "what": words[shape]}, affects=("downloads",), commands=(f"unset {name}",))
-        for name, shape in machine.named.secret_shapes.items()
+        for name, shape in machine.named.token_shapes
         if shape in words
     ]
 

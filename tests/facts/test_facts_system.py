@@ -11,7 +11,7 @@ from envdoc.doctor.facts import smi
 from envdoc.doctor.facts.driver import ask_libraries
 from envdoc.doctor.facts.driver_files import driver_files
 from envdoc.doctor.facts.gpu import health
-from envdoc.doctor.facts.named_things import named_things, secret_shape
+from envdoc.doctor.facts.named_things import named_things, token_shape
 from envdoc.doctor.facts.snapshot import (
     DriverLibrary,
     GpuHealth,
@@ -251,9 +251,9 @@ def test_paths_that_variables_name(bare_machine, tmp_path):
         ("/run/secrets/token", "path"),
     ],
 )
-def test_secrets_by_their_shape(value, expected):
+def test_tokens_by_their_shape(value, expected):
     """Sound ones have none, whoever issued them."""
-    assert expected == secret_shape(value)
+    assert expected == token_shape(value)
 
 
 def test_no_secret_is_kept():

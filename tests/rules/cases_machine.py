@@ -68,7 +68,7 @@ def named(*paths, **variables):
 
 def shaped(shape):
     """The machine with a token of that shape."""
-    return M.but(named=NamedThings((), {"HF_TOKEN": shape})).with_variables(HF_TOKEN="<set>")
+    return M.but(named=NamedThings((), (("HF_TOKEN", shape),))).with_variables(HF_TOKEN="<set>")
 
 
 def configured(values, base=M, **fields):
