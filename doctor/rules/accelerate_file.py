@@ -51,7 +51,7 @@ def names_what_is_not_there(machine: Snapshot) -> List[Problem]:
     numbers = [entry.strip() for entry in ids.split(",") if entry.strip().isdigit()]
     absent = [number for number in numbers if count and int(number) >= count]
     if absent and values.get("use_cpu", "false").lower() not in ("true", "yes"):
-        problems.append(_problem(config, f"GPU {absent[0]}, and there are {count}", f"gpu_ids: {ids}"))
+        problems.append(_problem(config, f"GPU {absent[0]}, counted from 0, of {count}", f"gpu_ids: {ids}"))
     machines = values.get("num_machines", "1")
     main = values.get("main_process_ip", "").strip("'\"").lower()
     # `static`, the default, is the only way to meet that needs the address beforehand.

@@ -36,7 +36,7 @@ def soft_limits(machine: Snapshot) -> List[Problem]:
             _limit(
                 "f",
                 f"files of at most {gigabytes(size)}",
-                "A model's file is larger; the process is ended by SIGXFSZ",
+                "A model's file is larger, and writing it ends with `File too large`",
             )
         )
     if seconds is not None and seconds < CPU_SECONDS:
