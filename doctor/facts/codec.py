@@ -40,6 +40,8 @@ def _value(hint: Any, raw: Any, where: str) -> Any:
                 f"In the snapshot `{where}` must hold {len(kinds)} values, and holds {len(raw)}."
             )
         return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, raw)))
+    if origin is dict and isinstance(raw, dict) and arguments and arguments[1] is not Any:
+        return {key: _value(arguments[1], item, f"{where}.{key}") for key, item in raw.items()}
     expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
     if hint is not Any and not isinstance(raw, expected):
         raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")

@@ -62,7 +62,7 @@ def _fields(path: str) -> Dict[str, int]:
 
 def _number(path: str) -> Optional[int]:
     text = read_line(path)
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _names(folder: str) -> Tuple[str, ...]:
@@ -115,12 +115,12 @@ def _memory_left(available: Optional[int]) -> Optional[int]:
 def _processes_left() -> Optional[int]:
     """The least that pids.max leaves, of this process's control group and those above it."""
     most, now = group_lines("pids", "pids.max"), group_lines("pids", "pids.current")
-    left = [int(a) - int(b) for a, b in zip(most, now) if a.isdigit() and b.isdigit()]
+    left = [int(a) - int(b) for a, b in zip(most, now) if a.isdecimal() and b.isdecimal()]
     return min(left, default=None)
 
 
 def _first_number(lines: List[str]) -> Optional[int]:
-    return next((int(line) for line in lines if line.isdigit()), None)
+    return next((int(line) for line in lines if line.isdecimal()), None)
 
 
 def _has_cpp_runtime(environ: Mapping[str, str], told: Interpreter) -> Optional[bool]:

@@ -138,7 +138,6 @@ _PYTHON = (  # Python documentation, "Command line and environment"; pip, uv, co
     ("PIP_PREFIX", "likewise"),
     ("PIP_ROOT", "likewise"),
     ("PIP_REQUIRE_VIRTUALENV", "refuses to install elsewhere"),
-    ("PIP_CONSTRAINT", "versions that pip may not leave"),
     ("PIP_NO_BINARY", "builds from source what has a wheel"),
     ("PIP_NO_DEPS", "installs a package without what it needs"),
     ("UV_OFFLINE", "uv installs from its cache alone"),

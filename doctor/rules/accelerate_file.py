@@ -48,7 +48,7 @@ def names_what_is_not_there(machine: Snapshot) -> List[Problem]:
     count = sum(model.count for model in found)
     problems = []
     ids = values.get("gpu_ids", "all").lower()
-    numbers = [entry.strip() for entry in ids.split(",") if entry.strip().isdigit()]
+    numbers = [entry.strip() for entry in ids.split(",") if entry.strip().isdecimal()]
     absent = [number for number in numbers if count and int(number) >= count]
     if absent and values.get("use_cpu", "false").lower() not in ("true", "yes"):
         problems.append(_problem(config, f"GPU {absent[0]}, counted from 0, of {count}", f"gpu_ids: {ids}"))
@@ -56,7 +56,7 @@ def names_what_is_not_there(machine: Snapshot) -> List[Problem]:
     main = values.get("main_process_ip", "").strip("'\"").lower()
     # `static`, the default, is the only way to meet that needs the address beforehand.
     static = values.get("rdzv_backend", "static").lower() == "static"
-    if machines.isdigit() and int(machines) > 1 and main in ("", "null", "~") and static:
+    if machines.isdecimal() and int(machines) > 1 and main in ("", "null", "~") and static:
         problems.append(
             _problem(
                 config,

@@ -111,7 +111,7 @@ def _refused(option: str, value: Optional[str]) -> Optional[str]:
     if option == "expandable_segments":
         return None if value in ("True", "False") else "True or False"
     if option == "max_split_size_mb":
-        return None if value.isdigit() and int(value) >= 20 else "20 or more"
+        return None if value.isdecimal() and int(value) >= 20 else "20 or more"
     if option == "garbage_collection_threshold":
         try:
             return None if 0 < float(value) < 1 else "0 to 1"

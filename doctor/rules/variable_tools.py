@@ -134,7 +134,7 @@ def python_optimised(machine: Snapshot) -> List[Problem]:
     value = machine.variables.get("PYTHONOPTIMIZE", "").strip()
     if not value or value == "0":
         return []
-    two = value.isdigit() and int(value) >= 2
+    two = value.isdecimal() and int(value) >= 2
     effect = "takes the documentation from every function" if two else "takes every assertion away"
     transformers = version_of(machine, "transformers")
     stops = two and transformers is not None and satisfies(transformers, ">=5")

@@ -85,7 +85,7 @@ def thread_counts(machine: Snapshot) -> List[Problem]:
         if not value:
             continue
         first = value.split(",")[0].strip()  # OpenMP takes a list, one entry a level
-        if not first.isdigit() or int(first) < 1:
+        if not first.isdecimal() or int(first) < 1:
             effect, severity = "is no count of threads, and is ignored", Severity.WARNING
         elif granted and int(first) > TIMES * granted and int(first) > 16:
             effect, severity = f"is many times the {granted:g} processors here", Severity.WARNING

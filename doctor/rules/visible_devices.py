@@ -79,7 +79,7 @@ def _fault(value: str, unmatched: Tuple[int, ...]) -> Optional[Tuple[str, str]]:
             name = str(int(entry))
         if name in seen:
             return f"`{shorten(entry, 12)}` stands there twice", "no GPU at all"
-        if int(name) < 0 if name.lstrip("-").isdigit() else False:
+        if int(name) < 0 if name.lstrip("-").isdecimal() else False:
             return None  # -1 ends the list on purpose
         seen.append(name)
     return None
