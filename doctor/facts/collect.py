@@ -25,8 +25,8 @@ from envdoc.doctor.facts.driver_files import driver_files
 from envdoc.doctor.facts.host import host
 from envdoc.doctor.facts.jupyter import jupyter
 from envdoc.doctor.facts.loading import loading
-from envdoc.doctor.facts.shell import shell
 from envdoc.doctor.facts.named_things import named_things
+from envdoc.doctor.facts.shell import shell
 from envdoc.doctor.facts.snapshot import (
     CollectorError,
     Extensions,

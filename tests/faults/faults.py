@@ -17,22 +17,12 @@ families = (
     faults_deep,
     faults_extensions,
     faults_gpu,
+    faults_host,
     faults_leaks,
     faults_loader,
     faults_packages,
     faults_rented,
     faults_stack,
-    faults_system,
-)
-families = (faults_deep, faults_gpu, faults_packages, faults_leaks, faults_system)
-families = (faults_gpu, faults_packages, faults_leaks, faults_system, faults_rented)
-families = (faults_extensions, faults_gpu, faults_packages, faults_leaks, faults_system)
-families = (faults_gpu, faults_host, faults_packages, faults_leaks, faults_system)
-families = (faults_deep, faults_gpu, faults_host, faults_packages, faults_leaks, faults_system)
-    faults_host,
-    faults_leaks,
-    faults_packages,
-    faults_rented,
     faults_system,
 )
 NAMED = {id: fault for id, fault in sorted(FAULTS.items()) if fault.names}
