@@ -23,7 +23,14 @@ from typing import Any, Callable, Dict, NoReturn, Optional
 STAGE = "envdoc-probe: "  # the runner reads the last such line of stderr to say where a child ended
 
 FOLDER = tempfile.mkdtemp(prefix="envdoc-probe-")
-atexit.register(shutil.rmtree, FOLDER, True)  # after a signal the runner's own folder, around this one, goes
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # and not in a fork of it
+        shutil.rmtree(folder, True)
+
+
+atexit.register(_remove, FOLDER, os.getpid())  # after a signal the runner's own folder, around this one, goes
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",

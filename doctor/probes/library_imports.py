@@ -31,21 +31,27 @@ NAMES = {
 MODULE_TIMEOUT_SECONDS = 60
 
 
+def look_at(module: str, names: Tuple[str, ...]) -> Dict[str, Any]:
+    """Import it and take these names from it; {} where that went well, {"error": one line} where it did not."""
+    seen: Dict[str, Any] = {}
+    try:
+        imported = importlib.import_module(module)
+        for name in names:
+            getattr(imported, name)
+        if module == "transformers":
+            # False beside a torch that imports: it is too old, and every model class is a dummy
+            seen["torch_available"] = bool(imported.is_torch_available())
+    except Exception as error:
+        seen["error"] = one_line(error)
+    return seen
+
+
 def import_all(modules: List[str]) -> None:
     """In the child: import each and report on it; stop at the first that fails, since it may leave half of itself."""
     for module in modules:
         started = time.monotonic()
         at("importing " + module)
-        seen: Dict[str, Any] = {"module": module}
-        try:
-            imported = importlib.import_module(module)
-            for name in NAMES[module]:
-                getattr(imported, name)
-            if module == "transformers":
-                # False beside a torch that imports: it is too old, and every model class is a dummy
-                seen["torch_available"] = bool(imported.is_torch_available())
-        except Exception as error:
-            seen["error"] = one_line(error)
+        seen = {"module": module, **look_at(module, NAMES[module])}
         seen["seconds"] = round(time.monotonic() - started, 2)
         emit(seen)
         if "error" in seen:

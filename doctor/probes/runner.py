@@ -1,26 +1,26 @@
-"""Run the probe scripts in the target interpreter, two at a time, and take every way of ending as a result.
+"""Run the probe scripts in the target interpreter and take every way of ending as a result.
 
-A child has a session of its own, a temporary folder that is removed with whatever it left there, a time limit, and
-no network by its libraries' own switches. Only the probes that ask what a GPU does can see one.
+Most probes need the same libraries, whose imports take longer than all that is then looked at. So one child imports
+them once and forks the probes (`_server.py`, `forked.py`); where a GPU is, a second one does so for the probes that
+may see it. What ends badly there is run again by itself (`separate.py`), and that is the result: a fork is for speed
+and never for the verdict. ENVDOC_PROBES=separate runs every probe so from the start.
 """
 
-import json
 import os
-import re
-import signal
-import subprocess
-import tempfile
+import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.snapshot import ProbeResult
 from envdoc.doctor.probes.deep import DEEP_GPU_PROBES
+from envdoc.doctor.probes.endings import ENDED_BADLY
+from envdoc.doctor.probes.forked import ForkServer
+from envdoc.doctor.probes.separate import Job, Separate
 
-# Seconds a probe may take. They took 2 to 10 s each on two cores and 8 to 23 s on a fresh H200 machine (2026-11-24);
-# the rest is for a first import from a slow disk. library_imports has a limit of its own for each module.
+# Seconds a probe may take by itself. They took 2 to 10 s each on two cores and 8 to 23 s on a fresh H200 machine
+# (2026-11-24); the rest is for a first import from a slow disk. library_imports has a limit of its own for each module.
 TIMEOUT_SECONDS: Mapping[str, float] = {
     "torch_runs": 180,
     "library_imports": 420,
@@ -32,16 +32,33 @@ TIMEOUT_SECONDS: Mapping[str, float] = {
 }
 DEFAULT_PROBES: Tuple[str, ...] = tuple(TIMEOUT_SECONDS)
 GPU_PROBES = ("torch_runs", "bitsandbytes_runs", "lora_two_steps", *DEEP_GPU_PROBES)
+# The modules without which a probe cannot do; one that fails in the fork server is not waited for there.
+FORKED: Mapping[str, Tuple[str, ...]] = {
+    "torch_runs": ("torch",),
+    "bitsandbytes_runs": ("torch", "bitsandbytes"),
+    "llama_tokenizer": ("tokenizers", "transformers"),
+    "adapter_save": ("torch", "transformers", "peft"),
+    "fan_in_fan_out": ("torch", "transformers", "peft"),
+    "lora_two_steps": ("torch", "transformers", "accelerate", "peft"),
+}
 FIRST = (
     "torch_runs",
     "library_imports",
 )  # the others all need torch: without it each would hang or die in turn
+NO_PROBES = ("runner", "deep", "endings", "forked", "separate")  # what else lies in this folder
 
-STAGE = "envdoc-probe: "  # as in _probe.py, which the target imports and envdoc does not
-STREAMS = ("stdout", "stderr")  # files in the child's folder
 MOST_AT_ONCE = 2
-POLL_SECONDS = 0.05
-_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Warning)\b")
+MOST_FORKS = 4  # at once, on a machine with as many cores; each holds a few hundred MB of its own
+POLL_SECONDS = 0.02
+GPU_FILES = (
+    "/dev/nvidiactl",
+    "/proc/driver/nvidia/version",
+    "/dev/dxg",  # WSL
+    "/dev/kfd",  # AMD
+    "/dev/nvhost-gpu",  # Jetson
+    "/dev/nvgpu",
+    "/dev/nvmap",
+)
 
 
 def run_probes(
@@ -57,163 +74,178 @@ def run_probes(
     torch_runs is among the names and ends badly, the probes that need torch are skipped. Raises EnvdocError where a
     name is no probe. Ctrl-C ends the children first.
     """
-    scripts = {name: (folder or Path(__file__).parent) / (name + ".py") for name in names}
-    for name, script in scripts.items():
-        if name.startswith("_") or name in ("runner", "deep") or not script.is_file():
-            raise EnvdocError(
-                f"There is no probe `{name}`.", "The probes: " + ", ".join(DEFAULT_PROBES) + "."
-            )
-    # torch_runs decides whether the others start at all, so it goes first whatever the order
-    waiting = sorted(
-        dict.fromkeys(names), key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST)
-    )
-    limit = min(MOST_AT_ONCE, os.cpu_count() or 1)
-    results: Dict[str, ProbeResult] = {}
-    running: List[_Child] = []
+    run = ProbeRun(python, names, on_start, timeout_seconds, folder)
     try:
-        while waiting or running:
-            while waiting and len(running) < limit and _may_start(waiting[0], names, results):
-                name = waiting.pop(0)
-                if name not in FIRST and _is_broken(results.get("torch_runs")):
-                    results[name] = ProbeResult(name, "skipped", error="torch does not run; see torch_runs")
-                    continue
-                on_start(name)
-                seconds = TIMEOUT_SECONDS.get(name, 180) if timeout_seconds is None else timeout_seconds
-                started = _start(python, name, scripts[name], seconds)
-                if isinstance(started, ProbeResult):
-                    results[name] = started
-                else:
-                    running.append(started)
-            for child in [child for child in running if child.has_ended()]:
-                running.remove(child)
-                results[child.name] = child.result()
-            if running:
-                time.sleep(POLL_SECONDS)
+        return run.results()
     finally:  # on Ctrl-C, and on an exception in on_start
-        for child in running:
-            child.end()
-    return tuple(results[name] for name in names)
+        run.close()
 
 
-def _may_start(name: str, names: Sequence[str], results: Mapping[str, ProbeResult]) -> bool:
-    return name in FIRST or "torch_runs" not in names or "torch_runs" in results
+class ProbeRun:
+    """Probes that run while the caller does something else; `results` waits for them, `close` ends what is left."""
 
+    def __init__(
+        self,
+        python: str,
+        names: Sequence[str] = DEFAULT_PROBES,
+        on_start: Callable[[str], None] = lambda name: None,
+        timeout_seconds: Optional[float] = None,
+        folder: Optional[Path] = None,
+    ) -> None:
+        """Start the first children. Arguments as for run_probes."""
+        self._names = tuple(names)
+        self._jobs = {name: _job(name, timeout_seconds, folder) for name in names}
+        self._python = python
+        self._on_start = on_start
+        self._results: Dict[str, ProbeResult] = {}
+        self._separate = Separate(python, on_start)
+        self._servers: List[ForkServer] = []
+        self._imports: Optional[ForkServer] = None  # the server whose import results are wanted, while it imports
+        self._modules: Dict[str, Dict[str, Any]] = {}
+        self._started = time.monotonic()
+        self._gpus = any(Path(file).exists() for file in GPU_FILES)
+        if not self._start_servers():
+            self._all_separately()
 
-def _is_broken(result: Optional[ProbeResult]) -> bool:
-    return result is not None and result.status not in ("ran", "skipped")
+    def results(self) -> Tuple[ProbeResult, ...]:
+        """Wait until every probe has ended; the results in the order of the names."""
+        while True:
+            for server in list(self._servers):
+                self._look_at(server)
+            self._separate.poll(MOST_AT_ONCE - min(len(self._servers), MOST_AT_ONCE - 1), self._may_start)
+            self._results.update(self._separate.results)
+            self._skip_without_torch()
+            if all(name in self._results for name in self._names):
+                return tuple(self._results[name] for name in self._names)
+            time.sleep(POLL_SECONDS)
 
+    def close(self) -> None:
+        """End every child and remove its files."""
+        while self._servers:
+            self._servers.pop().close()
+        self._separate.close()
 
-@dataclass
-class _Child:
-    """A probe that runs: its output goes to files, since a pipe that nobody reads stops it."""
-
-    name: str
-    process: "subprocess.Popen[bytes]"
-    started: float
-    timeout_seconds: float
-    folder: "tempfile.TemporaryDirectory[str]"
-    timed_out: bool = False
-
-    def has_ended(self) -> bool:
-        """True where the process is gone; kills it and what it started once its time is over."""
-        if self.process.poll() is not None:
-            return True
-        if time.monotonic() - self.started < self.timeout_seconds:
+    def _start_servers(self) -> bool:
+        """True where fork servers are at work on every probe that can be forked."""
+        forked = [name for name in self._jobs if name in FORKED]
+        if os.environ.get("ENVDOC_PROBES") == "separate" or sys.platform != "linux" or len(forked) < 2:
             return False
-        self.timed_out = True
-        self._kill()
+        on_gpu = [name for name in forked if name in GPU_PROBES] if self._gpus else []
+        if on_gpu:
+            self._serve(on_gpu, "gpu", modules=False)
+        rest = [name for name in forked if name not in on_gpu]
+        if rest or "library_imports" in self._jobs:
+            self._serve(rest, "all", modules="library_imports" in self._jobs)
+        if "library_imports" in self._jobs:
+            self._on_start("library_imports")
+        self._separate.waiting += [
+            job for name, job in self._jobs.items() if name not in FORKED and name != "library_imports"
+        ]
         return True
 
-    def result(self) -> ProbeResult:
-        """How it ended, as a result; the process is gone and its files are removed afterwards."""
-        seconds = round(time.monotonic() - self.started, 2)
-        stdout, stderr = (
-            Path(self.folder.name, stream).read_text(encoding="utf-8", errors="replace") for stream in STREAMS
+    def _serve(self, names: Sequence[str], steps: str, modules: bool) -> None:
+        cores = len(os.sched_getaffinity(0))
+        needed = {module for name in names for module in FORKED[name]}
+        known = [m for m, seen in self._modules.items() if "error" in seen or m not in needed | {"torch"}]
+        server = ForkServer(
+            self._python,
+            [self._jobs[name] for name in names],
+            steps,
+            modules,
+            leave_out=known,
+            tokens=max(1, min(cores, MOST_FORKS) - 1),
+            gpus=self._gpus,
+            gpu_environment=steps == "gpu",
         )
-        self.end()
-        limit = self.timeout_seconds if self.timed_out else None
-        return interpret(self.name, self.process.returncode, stdout, stderr, seconds, limit)
+        self._servers.append(server)
+        if modules:
+            self._imports = server
 
-    def end(self) -> None:
-        """Kill whatever is left of its process group, and remove its files."""
-        self._kill()
-        self.folder.cleanup()
+    def _look_at(self, server: ForkServer) -> None:
+        """Take over what a server has found out, and see to what it left undone."""
+        for name in server.poll():
+            self._on_start(name)
+        torch = server.results.get("torch_runs")
+        if server.failed == "torch" or (torch is not None and torch.status in ENDED_BADLY):
+            self._all_separately()  # the verdict on torch decides what else is run: that is not left to a fork
+            return
+        again = [name for name, result in server.results.items() if _needs_a_second_look(result)]
+        again += [name for name in server.refused if name not in self._results]
+        for name, result in server.results.items():
+            if name not in again:
+                self._results[name] = result
+        self._run_separately(again)
+        if server.finished and server is self._imports:
+            self._imports = None
+            self._go_on(server)
+        elif server.finished:
+            self._run_separately(server.unstarted)
+        if not server.busy and server in self._servers:
+            self._servers.remove(server)
+            server.close()
 
-    def _kill(self) -> None:
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)  # also what a probe that has ended left running
-        except (ProcessLookupError, PermissionError):
-            self.process.kill()
-        self.process.wait()
-
-
-def _start(python: str, name: str, script: Path, timeout_seconds: float) -> Union[_Child, ProbeResult]:
-    folder = tempfile.TemporaryDirectory(prefix="envdoc-")
-    env = dict(os.environ, TMPDIR=folder.name, HF_HOME=folder.name)
-    env["PYTHONDONTWRITEBYTECODE"] = "1"  # nothing is written beside the scripts or into the target
-    env["COLUMNS"] = "400"  # accelerate and typer let rich print tracebacks, which breaks their lines
-    if name not in GPU_PROBES:
-        env["CUDA_VISIBLE_DEVICES"] = ""
-    try:
-        with Path(folder.name, STREAMS[0]).open("wb") as out, Path(folder.name, STREAMS[1]).open("wb") as err:
-            process = subprocess.Popen(
-                [python, str(script)],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=env,
-                cwd=folder.name,
-                start_new_session=True,
+    def _go_on(self, server: ForkServer) -> None:
+        """Where an import ended the server: a new one goes on without that module."""
+        if not server.modules:  # it did not even start
+            self._all_separately()
+            return
+        self._modules.update((module, seen) for module, seen in server.modules.items() if seen)
+        left = [module for module, seen in server.modules.items() if not seen]
+        without = [name for name in server.unstarted if server.failed in FORKED[name]]
+        others = [name for name in server.unstarted if name not in (*without, *server.refused)]
+        server.forget_unstarted()
+        self._run_separately(without)
+        if left and server.failed is None:  # it died beside the imports, and would again
+            self._run_separately([*others, "library_imports"])
+        elif left:
+            self._serve(others, "all", modules=True)
+        else:
+            self._run_separately(others)
+            seconds = round(time.monotonic() - self._started, 2)
+            modules = {module: seen for module, seen in self._modules.items() if module != "torch"}
+            self._results["library_imports"] = ProbeResult(
+                "library_imports", "ran", {"modules": modules}, "", seconds
             )
-    except (OSError, ValueError) as error:
-        folder.cleanup()
-        return ProbeResult(name, "crashed", error=f"{python} could not be started: {error}")
-    return _Child(name, process, time.monotonic(), timeout_seconds, folder)
+
+    def _run_separately(self, names: Sequence[str]) -> None:
+        """Put those probes in the queue of the plain way, unless they are there or were."""
+        queued = [job.name for job in self._separate.waiting] + self._separate.running
+        for name in names:
+            if name not in queued and name not in self._results:
+                self._separate.waiting.append(self._jobs[name])
+
+    def _all_separately(self) -> None:
+        """Forget what the fork servers saw, and start every probe the plain way, torch_runs first."""
+        self.close()
+        self._results.clear()
+        self._separate.results.clear()
+        self._separate.waiting = sorted(
+            self._jobs.values(), key=lambda job: FIRST.index(job.name) if job.name in FIRST else len(FIRST)
+        )
+
+    def _may_start(self, job: Job) -> bool:
+        """torch_runs decides whether the others start at all."""
+        return job.name in FIRST or "torch_runs" not in self._jobs or "torch_runs" in self._results
+
+    def _skip_without_torch(self) -> None:
+        torch = self._results.get("torch_runs")
+        if torch is None or torch.status not in ENDED_BADLY:
+            return
+        for job in [job for job in self._separate.waiting if job.name not in FIRST]:
+            self._separate.waiting.remove(job)
+            self._results[job.name] = ProbeResult(
+                job.name, "skipped", error="torch does not run; see torch_runs"
+            )
 
 
-def interpret(
-    name: str,
-    returncode: int,
-    stdout: str,
-    stderr: str,
-    seconds: float,
-    timeout_seconds: Optional[float] = None,
-) -> ProbeResult:
-    """The result of a child that ended so; `timeout_seconds` is the limit where it was killed at that."""
-    data = _last_line(stdout)
-    stages = [line[len(STAGE) :] for line in stderr.splitlines() if line.startswith(STAGE)]
-    while_at = f" while {stages[-1]}" if stages else ""
-    if timeout_seconds is not None:
-        error = f"not done after {timeout_seconds:g} s{while_at}"
-        return ProbeResult(name, "timeout", data or {}, error, seconds)
-    if returncode < 0:
-        try:
-            ended_by = signal.Signals(-returncode).name
-        except ValueError:
-            ended_by = f"signal {-returncode}"
-        return ProbeResult(name, "signal", data or {}, ended_by + while_at, seconds)
-    if returncode > 0:
-        error = _exception(stderr) or f"ended with status {returncode}"
-        return ProbeResult(name, "crashed", data or {}, error + while_at, seconds)
-    if data is None:
-        shown = (stdout.strip().splitlines() or ["nothing"])[-1][:80]
-        return ProbeResult(name, "crashed", {}, f"printed no result on its last line, but: {shown}", seconds)
-    if "skipped" in data:
-        return ProbeResult(name, "skipped", {}, str(data["skipped"]), seconds)
-    return ProbeResult(name, "ran", data, "", seconds)
+def _job(name: str, timeout_seconds: Optional[float], folder: Optional[Path]) -> Job:
+    script = (folder or Path(__file__).parent) / (name + ".py")
+    if name.startswith("_") or name in NO_PROBES or not script.is_file():
+        raise EnvdocError(f"There is no probe `{name}`.", "The probes: " + ", ".join(DEFAULT_PROBES) + ".")
+    seconds = TIMEOUT_SECONDS.get(name, 180) if timeout_seconds is None else timeout_seconds
+    return Job(name, script, seconds, name in GPU_PROBES)
 
 
-def _last_line(stdout: str) -> Optional[Dict[str, object]]:
-    lines = stdout.strip().splitlines()
-    try:
-        data = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        return None
-    return data if isinstance(data, dict) else None
-
-
-def _exception(stderr: str) -> str:
-    """The exception that a traceback ends with, on one line; "" where there is no traceback."""
-    lines = [line for line in stderr.splitlines() if line.strip() and not line.startswith(STAGE)]
-    found = [index for index, line in enumerate(lines) if _EXCEPTION.match(line)]
-    return " ".join(" ".join(lines[found[-1] :]).split())[:300] if found else ""
+def _needs_a_second_look(result: ProbeResult) -> bool:
+    """A bad end may be the fork's own; so may be an error that names it, in one case of many."""
+    return result.status in ENDED_BADLY or "forked subprocess" in repr(result.data)
