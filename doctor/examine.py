@@ -1,16 +1,17 @@
 """One examination, start to end: facts, probes, rules, and the report over them."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import re
 import time
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 from envdoc.doctor.errors import SnapshotError
 from envdoc.doctor.facts.collect import collect
-from envdoc.doctor.facts.snapshot import Snapshot, from_json
+from envdoc.doctor.facts.snapshot import Interpreter, Snapshot, from_json
 from envdoc.doctor.files import read_bytes
 from envdoc.doctor.finding import Check, Fix, Target
 from envdoc.doctor.printable import one_line, several_lines
@@ -21,6 +22,9 @@ from envdoc.doctor.rules.registry import all_rules, judge, selected
 from envdoc.doctor.rules.rented import ROWS
 from envdoc.doctor.suppressions import Suppression, apply
 from envdoc.doctor.version import envdoc_version, rules_version
+
+if TYPE_CHECKING:
+    from envdoc.doctor.probes.runner import ProbeRun
 
 _SNAPSHOT_LIMIT_BYTES = 1 << 28
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -46,22 +50,35 @@ def look(
         from envdoc.doctor.facts.model_files import wanted_model  # start-up time counts without it
 
         wanted = wanted_model(model, os.environ)
-    snapshot = dataclasses.replace(collect(target, quick=quick, deep=deep), model=wanted)
-    if online or deep:
-        from envdoc.doctor.facts.rented import measured
+    tell = on_probe or (lambda name: None)
+    with contextlib.ExitStack() as children:  # on Ctrl-C and on an error they end first
+        runs: List[ProbeRun] = []
 
-        if on_probe:
-            on_probe("servers and disks, 16 s at most" if online else "disks")
-        snapshot = measured(snapshot, target.path, os.environ, online)
-    if quick or snapshot.interpreter.error:
-        return snapshot
-    from envdoc.doctor.probes.runner import run_probes  # `--quick` never needs it
+        def run_probes(interpreter: Interpreter) -> None:
+            from envdoc.doctor.probes.runner import ProbeRun  # `--quick` never needs it
 
-    probes = run_probes(target.path, on_start=on_probe or (lambda name: None))
+            if not interpreter.error:
+                run = ProbeRun(target.path, on_start=tell)
+                runs.append(children.enter_context(contextlib.closing(run)))
+
+        # The probes import while files are read here; but nothing else runs beside a measurement.
+        early = not (quick or online or deep)
+        facts = collect(target, quick=quick, deep=deep, on_interpreter=run_probes if early else None)
+        snapshot = dataclasses.replace(facts, model=wanted)
+        if online or deep:
+            from envdoc.doctor.facts.rented import measured
+
+            tell("servers and disks, 16 s at most" if online else "disks")
+            snapshot = measured(snapshot, target.path, os.environ, online)
+        if not quick and not early:
+            run_probes(snapshot.interpreter)
+        if not runs:
+            return snapshot
+        probes = runs[0].results()
     if deep:
         from envdoc.doctor.probes.deep import run_deep
 
-        probes += run_deep(target.path, probes, on_start=on_probe or (lambda name: None))
+        probes += run_deep(target.path, probes, on_start=tell)
     return dataclasses.replace(snapshot, probes=probes)
 
 

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 from threading import Thread
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from envdoc.doctor.facts import (
     binaries,
@@ -47,12 +47,18 @@ Facts = Dict[str, Any]  # fields of Snapshot
 Job = Callable[[], Facts]
 
 
-def collect(target: Target, quick: bool = False, deep: bool = False) -> Snapshot:
+def collect(
+    target: Target,
+    quick: bool = False,
+    deep: bool = False,
+    on_interpreter: Optional[Callable[[Interpreter], None]] = None,
+) -> Snapshot:
     """Look at everything and judge nothing.
 
     With `quick` the driver is waited for 1.5 s instead of 15 s, and only the libraries of the training stack are
     compared with RECORD; with `deep` the contents of every installed file are. What a collector could not find out is a
-    CollectorError in the snapshot; nothing is raised but KeyboardInterrupt.
+    CollectorError in the snapshot; nothing is raised but KeyboardInterrupt. `on_interpreter` is called as soon as the
+    target has said what it is, so that work can start there beside the rest.
     """
     environ: Mapping[str, str] = dict(os.environ)
     facts: Facts = {}
@@ -72,7 +78,7 @@ def collect(target: Target, quick: bool = False, deep: bool = False) -> Snapshot
     _run("variables", lambda: {"variables": variables(environ)}, facts, errors)
     _run("pci", lambda: {"pci_devices": gpu.pci_devices()}, facts, errors)
     _run("device nodes", lambda: {"device_nodes": gpu.device_nodes()}, facts, errors)
-    facts.update(_environment_facts(target.path, environ, errors, quick, deep))
+    facts.update(_environment_facts(target.path, environ, errors, quick, deep, on_interpreter))
     deadline = time.monotonic() + LIMIT_SECONDS
     for (name, _), thread in zip(beside, threads):
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -124,12 +130,19 @@ def _driver_facts(quick: bool, environ: Mapping[str, str] = os.environ) -> Facts
 
 
 def _environment_facts(
-    python: str, environ: Mapping[str, str], errors: List[CollectorError], quick: bool, deep: bool
+    python: str,
+    environ: Mapping[str, str],
+    errors: List[CollectorError],
+    quick: bool,
+    deep: bool,
+    on_interpreter: Optional[Callable[[Interpreter], None]],
 ) -> Facts:
     """What depends on the search path of the target."""
     facts: Facts = {}
     _run("interpreter", lambda: {"interpreter": interpreter.describe(python)}, facts, errors)
     told: Interpreter = facts.get("interpreter") or Interpreter(path=python)
+    if on_interpreter is not None:
+        on_interpreter(told)
     path = told.sys_path
     _run("packages", lambda: {"packages": packages.scan(path)}, facts, errors)
     installed: Tuple[Package, ...] = facts.get("packages", ())

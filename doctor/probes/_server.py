@@ -9,6 +9,9 @@ it, and tells how it ended, whatever becomes of this process in the meantime. No
 touched: a fork inherits neither a thread pool nor a context. Python 3.8 standard library only.
 """
 
+# mypy: disable-error-code="import-not-found"
+
+import contextlib
 import gc
 import json
 import os
@@ -127,7 +130,9 @@ class Server:
         seen = look_at(module, names)
         self.seconds[module] = self.seconds.get(module, 0.0) + time.monotonic() - started
         if last or "error" in seen:
-            self.tell({"module": module, "version": version, **seen, "seconds": round(self.seconds[module], 2)})
+            self.tell(
+                {"module": module, "version": version, **seen, "seconds": round(self.seconds[module], 2)}
+            )
         return "error" not in seen
 
     def warm(self, module: str, names: Tuple[str, ...]) -> None:
@@ -159,10 +164,10 @@ class Server:
             self.become(name, fork, keeper)
             return
         os.waitid(os.P_PID, probe, os.WEXITED | os.WNOWAIT)
-        try:
-            os.killpg(probe, signal.SIGKILL)  # what it has left running; its number is not free before the wait below
-        except OSError:
-            pass
+        with contextlib.suppress(
+            OSError
+        ):  # what it has left running; its number is not free before the wait below
+            os.killpg(probe, signal.SIGKILL)
         status = os.waitpid(probe, 0)[1]
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         self.tell({"probe": name, "code": code, "seconds": round(time.monotonic() - started, 2)})
@@ -190,7 +195,10 @@ class Server:
         gc.enable()
         script = Path(fork["script"])
         sys.argv = [str(script)]
-        sys.path[:] = [str(script.parent), *(entry for entry in sys.path if entry != str(Path(__file__).parent))]
+        sys.path[:] = [
+            str(script.parent),
+            *(entry for entry in sys.path if entry != str(Path(__file__).parent)),
+        ]
         for shared in ("_probe", "_tiny", "library_imports"):
             sys.modules.pop(shared, None)  # the probe has a folder and a stdout of its own
         main = types.ModuleType("__main__")
@@ -218,14 +226,12 @@ def quiet_fork() -> int:
 def flush() -> None:
     """Empty the buffers of the standard streams, or each fork would print them again."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass
 
 
 def die_with(keeper: int) -> None:
-    """Let the kernel kill this process when its keeper goes (Linux; where ctypes is broken it is left to the runner)."""
+    """Let the kernel kill this process when its keeper goes; where ctypes is broken that is left to the runner."""
     try:
         import ctypes
 

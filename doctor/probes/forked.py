@@ -209,7 +209,9 @@ class ForkServer:
             self._process.wait()
             for event in self._events():  # started since the last poll
                 self._take(event)
-            pids = [fork.pid for fork in self._forks.values() if fork.pid and fork.job.name not in self.results]
+            pids = [
+                fork.pid for fork in self._forks.values() if fork.pid and fork.job.name not in self.results
+            ]
             for pid in pids:
                 kill_group(pid)
             deadline = time.monotonic() + ENDING_SECONDS

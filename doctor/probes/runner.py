@@ -100,11 +100,17 @@ class ProbeRun:
         self._results: Dict[str, ProbeResult] = {}
         self._separate = Separate(python, on_start)
         self._servers: List[ForkServer] = []
-        self._imports: Optional[ForkServer] = None  # the server whose import results are wanted, while it imports
+        self._imports: Optional[ForkServer] = (
+            None  # the server whose import results are wanted, while it imports
+        )
         self._modules: Dict[str, Dict[str, Any]] = {}
         self._started = time.monotonic()
         self._gpus = any(Path(file).exists() for file in GPU_FILES)
-        if not self._start_servers():
+        try:
+            served = self._start_servers()
+        except OSError:  # no room for their files; the plain way says so of each probe
+            served = False
+        if not served:
             self._all_separately()
 
     def results(self) -> Tuple[ProbeResult, ...]:
@@ -198,7 +204,10 @@ class ProbeRun:
         if left and server.failed is None:  # it died beside the imports, and would again
             self._run_separately([*others, "library_imports"])
         elif left:
-            self._serve(others, "all", modules=True)
+            try:
+                self._serve(others, "all", modules=True)
+            except OSError:
+                self._run_separately([*others, "library_imports"])
         else:
             self._run_separately(others)
             seconds = round(time.monotonic() - self._started, 2)

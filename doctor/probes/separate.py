@@ -161,7 +161,10 @@ class _Child:
 
 
 def _start(python: str, job: Job) -> Union[_Child, ProbeResult]:
-    folder = tempfile.mkdtemp(prefix="envdoc-")
+    try:
+        folder = tempfile.mkdtemp(prefix="envdoc-")
+    except OSError as error:
+        return ProbeResult(job.name, "crashed", error=f"there is no temporary folder: {error}")
     started = time.monotonic()
     process = start([python, str(job.script)], environment(folder, job.gpu), folder)
     if isinstance(process, subprocess.Popen):
