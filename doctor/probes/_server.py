@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import types
 import warnings
@@ -192,6 +193,7 @@ class Server:
             if value is not None:
                 os.environ[variable] = value
         os.chdir(fork["folder"])
+        tempfile.tempdir = None  # TMPDIR is another now
         gc.enable()
         script = Path(fork["script"])
         sys.argv = [str(script)]

@@ -117,7 +117,8 @@ class ProbeRun:
         """Wait until every probe has ended; the results in the order of the names."""
         while True:
             for server in list(self._servers):
-                self._look_at(server)
+                if server in self._servers:  # and was not closed with another
+                    self._look_at(server)
             self._separate.poll(MOST_AT_ONCE - min(len(self._servers), MOST_AT_ONCE - 1), self._may_start)
             self._results.update(self._separate.results)
             self._skip_without_torch()
