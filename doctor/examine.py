@@ -6,6 +6,7 @@ import datetime
 import os
 import re
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
@@ -82,6 +83,12 @@ def look(
     return dataclasses.replace(snapshot, probes=probes)
 
 
+# Most texts of a report stand in every report: the titles of what passed, the commands.
+_redact = lru_cache(maxsize=8192)(redact)
+_redact_command = lru_cache(maxsize=8192)(redact_command)
+_without_secrets = lru_cache(maxsize=8192)(without_secrets)
+
+
 def load_snapshot(path: Path) -> Snapshot:
     """The snapshot in that file. Raises SnapshotError where it cannot be read."""
     try:
@@ -131,8 +138,7 @@ def redacted_check(check: Check, names: bool = True) -> Check:
     Commands that name the caller's own folders can still be pasted. What a terminal would obey is made visible, and
     a title, a command and a name stay one line each, whatever the machine calls its things.
     """
-    clean = redact if names else without_secrets
-    command = redact_command if names else without_secrets
+    clean, command = (_redact, _redact_command) if names else (_without_secrets, _without_secrets)
     return dataclasses.replace(
         check,
         title=one_line(clean(check.title)),

@@ -1,11 +1,13 @@
 """Frozen dataclasses from JSON: the way back from `dataclasses.asdict`, strict about types."""
 
 import dataclasses
-from typing import Any, Tuple, Type, TypeVar, Union, get_type_hints
+from functools import lru_cache
+from typing import Any, Callable, Dict, Tuple, Type, TypeVar, Union, get_type_hints
 
 from envdoc.doctor.errors import SnapshotError
 
 T = TypeVar("T")
+_Reader = Callable[[Any, str], Any]  # (what JSON gave, where it stands) -> the value of a field
 
 
 def build(cls: Type[T], raw: Any, where: str) -> T:
@@ -15,34 +17,72 @@ def build(cls: Type[T], raw: Any, where: str) -> T:
     """
     if not isinstance(raw, dict):
         raise SnapshotError(f"In the snapshot `{where}` must be an object, and is {type(raw).__name__}.")
-    hints = get_type_hints(cls)
-    known = {item.name for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values = {name: _value(hints[name], raw[name], f"{where}.{name}") for name in raw if name in known}
+    readers = _readers(cls)
+    values = {name: readers[name](value, f"{where}.{name}") for name, value in raw.items() if name in readers}
     try:
         return cls(**values)
     except TypeError as error:
         raise SnapshotError(f"In the snapshot `{where}` lacks a field: {error}.") from error
 
 
-def _value(hint: Any, raw: Any, where: str) -> Any:
+@lru_cache(maxsize=None)  # resolving the annotations costs more than reading a snapshot
+def _readers(cls: Any) -> Dict[str, _Reader]:
+    hints = get_type_hints(cls)
+    return {item.name: _reader(hints[item.name]) for item in dataclasses.fields(cls)}
+
+
+def _reader(hint: Any) -> _Reader:
+    """What reads a value of that type."""
     origin: Any = getattr(hint, "__origin__", None)
     arguments: Tuple[Any, ...] = getattr(hint, "__args__", ())
     if origin is Union:  # Optional[X]
-        return None if raw is None else _value(arguments[0], raw, where)
+        inner = _reader(arguments[0])
+        return lambda raw, where: None if raw is None else inner(raw, where)
     if dataclasses.is_dataclass(hint):
-        return build(hint, raw, where)  # type: ignore[arg-type]
+        return lambda raw, where: build(hint, raw, where)  # type: ignore[arg-type]
     if origin is tuple:
+        return _tuple_reader(arguments)
+    if origin is dict and arguments[1] is not Any:
+        return _dict_reader(hint, arguments[1])
+    if hint is Any:
+        return lambda raw, where: raw
+    expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
+
+    def read(raw: Any, where: str) -> Any:
+        if not isinstance(raw, expected):
+            raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
+        return raw
+
+    return read
+
+
+def _tuple_reader(arguments: Tuple[Any, ...]) -> _Reader:
+    """What reads a list as Tuple[X, ...] or Tuple[X, Y]."""
+    readers = [_reader(argument) for argument in arguments if argument is not Ellipsis]
+    plain = arguments == (str, Ellipsis)
+
+    def read(raw: Any, where: str) -> Any:
         if not isinstance(raw, list):
             raise SnapshotError(f"In the snapshot `{where}` must be a list, and is {type(raw).__name__}.")
-        kinds = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(raw):
+        if plain and all(type(item) is str for item in raw):
+            return tuple(raw)
+        chosen = readers * len(raw) if arguments[-1] is Ellipsis else readers
+        if len(chosen) != len(raw):
             raise SnapshotError(
-                f"In the snapshot `{where}` must hold {len(kinds)} values, and holds {len(raw)}."
+                f"In the snapshot `{where}` must hold {len(chosen)} values, and holds {len(raw)}."
             )
-        return tuple(_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, raw)))
-    if origin is dict and isinstance(raw, dict) and arguments and arguments[1] is not Any:
-        return {key: _value(arguments[1], item, f"{where}.{key}") for key, item in raw.items()}
-    expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
-    if hint is not Any and not isinstance(raw, expected):
-        raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
-    return raw
+        return tuple(one(item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(chosen, raw)))
+
+    return read
+
+
+def _dict_reader(hint: Any, value: Any) -> _Reader:
+    """What reads an object as Dict[str, X]."""
+    inner = _reader(value)
+
+    def read(raw: Any, where: str) -> Any:
+        if not isinstance(raw, dict):
+            raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
+        return {key: inner(item, f"{where}.{key}") for key, item in raw.items()}
+
+    return read

@@ -250,7 +250,8 @@ def test_ctrl_c_ends_server_keepers_and_forks(tmp_path, moment):
         (tmp_path / folder).mkdir()
     hang = (
         "import os, pathlib, subprocess, time\n"
-        f"pathlib.Path({str(tmp_path)!r}, 'pids').write_text(f\"{{os.getpid()}} {{subprocess.Popen(['sleep', '600']).pid}}\")\n"
+        "pids = f\"{os.getpid()} {subprocess.Popen(['sleep', '600']).pid}\"\n"
+        f"pathlib.Path({str(tmp_path)!r}, 'pids').write_text(pids)\n"
         "time.sleep(600)\n"
     )
     (tmp_path / "site" / "torch.py").write_text(hang if moment == "an import" else "")
@@ -258,7 +259,8 @@ def test_ctrl_c_ends_server_keepers_and_forks(tmp_path, moment):
         (tmp_path / "scripts" / f"{name}.py").write_text(hang)
     source = (
         "import sys, pathlib\nfrom envdoc.doctor.probes.runner import run_probes\n"
-        f"run_probes(sys.executable, ['torch_runs', 'adapter_save'], folder=pathlib.Path({str(tmp_path / 'scripts')!r}))"
+        f"folder = pathlib.Path({str(tmp_path / 'scripts')!r})\n"
+        "run_probes(sys.executable, ['torch_runs', 'adapter_save'], folder=folder)"
     )
     env = dict(os.environ, TMPDIR=str(tmp_path / "tmp"), PYTHONPATH=str(tmp_path / "site"))
     envdoc = subprocess.Popen([sys.executable, "-c", source], env=env, stderr=subprocess.PIPE)
