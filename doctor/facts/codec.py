@@ -17,7 +17,7 @@ def build(cls: Type[T], raw: Any, where: str) -> T:
     """
     if not isinstance(raw, dict):
         raise SnapshotError(f"In the snapshot `{where}` must be an object, and is {type(raw).__name__}.")
-    readers = _readers(cls)
+    readers = _readers(cls)  # type: ignore[arg-type]
     values = {name: readers[name](value, f"{where}.{name}") for name, value in raw.items() if name in readers}
     try:
         return cls(**values)
