@@ -139,10 +139,15 @@ def redacted_check(check: Check, names: bool = True) -> Check:
     a title, a command and a name stay one line each, whatever the machine calls its things.
     """
     clean, command = (_redact, _redact_command) if names else (_without_secrets, _without_secrets)
+    title, detail = one_line(clean(check.title)), several_lines(clean(check.detail))
+    if (title, detail) == (check.title, check.detail) and not (
+        check.evidence or check.affects or check.fix.commands or check.suppressed
+    ):
+        return check  # nine of ten
     return dataclasses.replace(
         check,
-        title=one_line(clean(check.title)),
-        detail=several_lines(clean(check.detail)),
+        title=title,
+        detail=detail,
         evidence=tuple(several_lines(clean(text)) for text in check.evidence),
         affects=tuple(one_line(clean(text)) for text in check.affects),
         fix=Fix(check.fix.safe, tuple(one_line(command(text)) for text in check.fix.commands)),
