@@ -40,6 +40,12 @@ def install(python: Path, name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def overlay(patient):
+    """overlay(NAME) -> the folder with the packages that tests/overlays/NAME.txt pins."""
+    return lambda name: str(install(patient, name))
+
+
+@pytest.fixture(scope="session")
 def probed(patient):
     """probed(PROBE, OVERLAY...) -> its result in the patient with those overlays on top, the first uppermost."""
 

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import install
 
 from envdoc.doctor.probes import forked, runner
 from envdoc.doctor.probes.runner import DEFAULT_PROBES, run_probes
@@ -296,9 +295,9 @@ def test_the_fork_server_sees_what_separate_children_see(patient, probed):
 
 
 @pytest.mark.slow
-def test_versions_that_do_not_fit_are_seen_the_same(patient, probed, monkeypatch):
+def test_versions_that_do_not_fit_are_seen_the_same(patient, overlay, probed, monkeypatch):
     """peft 0.3.0 beside a transformers of today breaks three imports in turn: the same three either way."""
     names = ("library_imports", "torch_runs", "lora_two_steps")
     separate = [told(probed(name, "peft-0.3.0")) for name in names]
-    monkeypatch.setenv("PYTHONPATH", str(install(patient, "peft-0.3.0")))
+    monkeypatch.setenv("PYTHONPATH", overlay("peft-0.3.0"))
     assert separate == [told(result) for result in run_probes(str(patient), names)]
