@@ -10,6 +10,25 @@ UNINSTALLED = "0+source"
 @lru_cache(maxsize=None)
 def envdoc_version() -> str:
     """The version of the installed distribution, `0+source` where none is installed."""
+    return _beside() or _anywhere()
+
+
+def _beside() -> str:
+    """As the metadata beside this package says; "" where that is not the only one (an editable install, leftovers).
+
+    importlib.metadata brings the e-mail package with it, whose import takes a tenth of a quick check.
+    """
+    found = list(Path(__file__).resolve().parents[2].glob("envdoc_llm-*.dist-info"))
+    if len(found) != 1:
+        return ""
+    try:
+        lines = (found[0] / "METADATA").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line[len("Version:") :].strip() for line in lines if line.startswith("Version:")), "")
+
+
+def _anywhere() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
