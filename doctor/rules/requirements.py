@@ -115,17 +115,23 @@ def extra_needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tupl
 
 
 def _applicable(owner: Package, extras: Set[str], environment: Dict[str, str]) -> "Iterator[Requirement]":
+    target = tuple(environment.items())
     for line in owner.requires:
         if _only_for_an_extra(line) and not extras:  # nine tenths of the lines, and parsing costs 0.1 ms each
             continue
         requirement = _requirement(line)
         if requirement is None:
             continue
-        marker = requirement.marker
-        if marker is None or any(
-            marker.evaluate(dict(environment, extra=extra)) for extra in ("", *sorted(extras))
-        ):
+        if requirement.marker is None or any(_holds(line, extra, target) for extra in ("", *sorted(extras))):
             yield requirement
+
+
+@lru_cache(maxsize=65536)  # the same lines stand in every snapshot of a fleet
+def _holds(line: str, extra: str, target: Tuple[Tuple[str, str], ...]) -> bool:
+    requirement = _requirement(line)
+    if requirement is None or requirement.marker is None:
+        return requirement is not None
+    return requirement.marker.evaluate(dict(target, extra=extra))
 
 
 def applies(marker: str, interpreter: Interpreter) -> bool:
