@@ -8,16 +8,17 @@ import re
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import SnapshotError
 from envdoc.doctor.facts.collect import collect
 from envdoc.doctor.facts.snapshot import Interpreter, Snapshot, from_json
 from envdoc.doctor.files import read_bytes
-from envdoc.doctor.finding import Check, Fix, Target
+from envdoc.doctor.finding import Check, Fix, Status, Target
 from envdoc.doctor.printable import one_line, several_lines
 from envdoc.doctor.redact import redact, redact_command, without_secrets
 from envdoc.doctor.report.model import Report, Row
+from envdoc.doctor.rules.messages import own_words
 from envdoc.doctor.rules.plugins import plugins
 from envdoc.doctor.rules.registry import all_rules, judge, selected
 from envdoc.doctor.rules.rented import ROWS
@@ -114,7 +115,7 @@ def examine(
     """Judge the snapshot. `started` is the `time.perf_counter()` at which the examination began."""
     checks = judge(snapshot, selected(all_rules(), select, ignore))
     checks = apply(checks, suppressions, datetime.date.today())
-    checks = tuple(redacted_check(check, redacted) for check in checks)
+    checks = redacted_checks(checks, redacted)
     clean = redact if redacted else without_secrets
     note = one_line(clean(target.note)) if target.note else None
     target = Target(one_line(clean(target.path)), one_line(clean(target.reason)), note)
@@ -132,6 +133,24 @@ def examine(
     )
 
 
+def redacted_checks(checks: Sequence[Check], names: bool = True) -> Tuple[Check, ...]:
+    """Every check by `redacted_check`, but for those that only say why they judged nothing.
+
+    Most of them do, each in words of its own. Where all these words together hold nothing to take out, none does: one
+    look at the whole instead of a hundred.
+    """
+    told = [check for check in checks if check.status is Status.SKIPPED]
+    whole = "\n".join(f"{check.title}\n{check.detail}" for check in told)
+    clean = _redact if names else _without_secrets
+    is_clean = several_lines(clean(whole)) == whole and not any(
+        check.evidence or check.affects or check.fix.commands for check in told
+    )
+    return tuple(
+        check if is_clean and check.status is Status.SKIPPED else redacted_check(check, names)
+        for check in checks
+    )
+
+
 def redacted_check(check: Check, names: bool = True) -> Check:
     """The same check with secrets, and unless `names` is False personal names, taken out of every text in it.
 
@@ -139,6 +158,8 @@ def redacted_check(check: Check, names: bool = True) -> Check:
     a title, a command and a name stay one line each, whatever the machine calls its things.
     """
     clean, command = (_redact, _redact_command) if names else (_without_secrets, _without_secrets)
+    if check.status is Status.OK and check.title in own_words() and not check.detail:
+        return check
     title, detail = one_line(clean(check.title)), several_lines(clean(check.detail))
     if (title, detail) == (check.title, check.detail) and not (
         check.evidence or check.affects or check.fix.commands or check.suppressed

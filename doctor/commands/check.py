@@ -12,6 +12,7 @@ import typer
 
 from envdoc.doctor.commands.output import announce, save, write
 from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.facts.self_description import ask_ahead
 from envdoc.doctor.finding import Target
 from envdoc.doctor.home import home
 from envdoc.doctor.printable import printable
@@ -67,16 +68,19 @@ def check(
     no_redact: bool = typer.Option(False, "--no-redact", help="Leave names and paths; secrets still go."),
 ) -> None:
     """Say what is wrong on this machine, why, and what to do."""
+    started = time.perf_counter()
+    _one_of("--format", format, list(FORMATS))
+    _one_of("--fail-on", fail_on, ["error", "warning", "never"])
+    if quick and deep:
+        raise EnvdocError("`--quick` and `--deep` exclude each other.", "Leave both out for the usual check.")
+    target = None if facts is not None else choose_target(python, os.environ, home())
+    if target is not None:
+        ask_ahead(target.path)  # it answers while the rest is imported
     from envdoc.doctor.examine import examine, load_snapshot, look
     from envdoc.doctor.report.text import render_for_file as text_for_file
     from envdoc.doctor.suppressions import unused
 
-    started = time.perf_counter()
-    _one_of("--format", format, list(FORMATS))
-    _one_of("--fail-on", fail_on, ["error", "warning", "never"])
     select, ignore = _prefixes(select), _prefixes(ignore)
-    if quick and deep:
-        raise EnvdocError("`--quick` and `--deep` exclude each other.", "Leave both out for the usual check.")
     accepted = _accepted()
     locked = _locked(lock)
     if facts is not None:
@@ -89,7 +93,7 @@ def check(
         snapshot = load_snapshot(facts)
         target = Target(snapshot.interpreter.path, f"as recorded in {facts}")
     else:
-        target = choose_target(python, os.environ, home())
+        assert target is not None
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
         snapshot = look(target, quick, on_probe, online, deep, model)
     snapshot = dataclasses.replace(snapshot, lock=locked)

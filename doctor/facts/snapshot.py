@@ -7,6 +7,7 @@ one from an older envdoc, still loads. JSON in and out are exact: `from_json(to_
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Dict, Optional, Tuple
 
 from envdoc.doctor.errors import SnapshotError
@@ -153,7 +154,11 @@ class Snapshot:
 
     def package(self, name: str) -> Optional[Package]:
         """The first installed distribution of that normalised name on the search path, or None."""
-        return next((package for package in self.packages if package.name == name), None)
+        return self._first_of_each_name.get(name)
+
+    @cached_property
+    def _first_of_each_name(self) -> Dict[str, Package]:
+        return {package.name: package for package in reversed(self.packages)}
 
     def probe(self, name: str) -> Optional[ProbeResult]:
         """The result of the probe of that name, or None where it was not run."""

@@ -18,6 +18,13 @@ from envdoc.doctor.rules.messages import Message, messages
 _DOUBLE_STOP = re.compile(r"(?<!\.)\.\.(?!\.)")  # a value may be a sentence of its own, and end as one
 
 
+SEVERITIES = {
+    severity.value: severity for severity in Severity
+}  # a call of an enumeration takes five times as long
+KINDS = {kind.value: kind for kind in Kind}
+_NO_FIX = Fix()
+
+
 class Skip(Exception):
     """Raised by a rule that cannot judge this snapshot; its text says why ("no GPU was found")."""
 
@@ -82,8 +89,8 @@ class Rule:
             code=self.code,
             name=message.name,
             status=Status.FAIL,
-            severity=problem.severity or Severity(message.severity),
-            kind=Kind(message.kind),
+            severity=problem.severity or SEVERITIES[message.severity],
+            kind=KINDS[message.kind],
             title=message.title.format(**problem.values),
             detail=_DOUBLE_STOP.sub(".", message.detail.format(**problem.values)),
             evidence=problem.evidence,
@@ -99,11 +106,12 @@ class Rule:
             code=self.code,
             name=self.message.name,
             status=status,
-            severity=Severity(self.message.severity),
-            kind=Kind(self.message.kind),
+            severity=SEVERITIES[self.message.severity],
+            kind=KINDS[self.message.kind],
             title=title,
             detail=detail,
             seconds=seconds,
+            fix=_NO_FIX,
         )
 
 

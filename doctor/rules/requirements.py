@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Set, Tuple, TypeVar
 
 from envdoc.doctor.facts.snapshot import Interpreter, Package
 from envdoc.doctor.tables.versions import numbers
@@ -11,6 +11,8 @@ from envdoc.doctor.tables.versions import numbers
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+_T = TypeVar("_T")
+_Packages = Tuple[Package, ...]
 _EXTRA = re.compile(r"extra *== *['\"]([^'\"]+)")
 _NAME = re.compile(r"[A-Za-z0-9._-]*")
 
@@ -45,7 +47,23 @@ class Need:
         return self.name + self.specifier
 
 
-@lru_cache(maxsize=4)
+def _remembered(judge: "Callable[[_Packages, Interpreter], _T]") -> "Callable[[_Packages, Interpreter], _T]":
+    """Keep the last few answers, by whose packages these are: hashing seventy of them takes as long as judging them."""
+    kept: List[Tuple[_Packages, Interpreter, _T]] = []
+
+    @wraps(judge)
+    def remembering(packages: _Packages, interpreter: Interpreter) -> "_T":
+        for known, asked, answer in kept:
+            if known is packages and asked is interpreter:
+                return answer
+        answer = judge(packages, interpreter)
+        kept[:] = [*kept[-3:], (packages, interpreter, answer)]
+        return answer
+
+    return remembering
+
+
+@_remembered
 def needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Need, ...]:
     """Every requirement that applies to this interpreter. Lines that are no requirement are passed over."""
     installed: Dict[str, Package] = {}
@@ -70,7 +88,7 @@ def needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Need
     return tuple(sorted(found.values(), key=lambda need: (need.owner, need.text)))
 
 
-@lru_cache(maxsize=4)
+@_remembered
 def training_packages(packages: Tuple[Package, ...], interpreter: Interpreter) -> Set[str]:
     """The names of the training stack and of everything that it needs."""
     by_owner: Dict[str, List[str]] = {}
@@ -86,7 +104,7 @@ def training_packages(packages: Tuple[Package, ...], interpreter: Interpreter) -
     return reached
 
 
-@lru_cache(maxsize=4)
+@_remembered
 def extra_needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Tuple[str, Need], ...]:
     """What the extras of the stack's trainers bound of packages that are installed: (extra, need), whatever was named.
 

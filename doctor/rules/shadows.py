@@ -95,6 +95,8 @@ def search_path_shadow(machine: Snapshot) -> List[Problem]:
 def _judged(machine: Snapshot) -> List[Shadow]:
     """The shadows of modules that a training run imports."""
     require_packages(machine)
+    if not machine.surroundings.shadows:
+        return []
     libraries = import_names(machine)
     return [
         shadow

@@ -225,7 +225,8 @@ def python_home(machine: Snapshot) -> List[Problem]:
     require_interpreter(machine)
     home, error = machine.variables.get("PYTHONHOME", ""), machine.shell.start_error
     path = machine.variables.get("PYTHONPATH", "")
-    is_own = home.rstrip("/") == machine.interpreter.prefix and not error
+    own = (machine.interpreter.prefix, machine.interpreter.base_prefix)
+    is_own = not error and home.rstrip("/") in [prefix.rstrip("/") for prefix in own]
     if is_own or (not home and not (error and path)):
         return []
     name, value = ("PYTHONHOME", home) if home else ("PYTHONPATH", path)

@@ -114,20 +114,6 @@ def accelerate_variables(machine: Snapshot) -> List[Problem]:
     return problems
 
 
-@rule("CFG093")
-def python_home(machine: Snapshot) -> List[Problem]:
-    """PYTHONHOME, which sends every Python to one standard library."""
-    require_interpreter(machine)
-    value = machine.variables.get("PYTHONHOME", "")
-    own = (machine.interpreter.base_prefix, machine.interpreter.prefix)
-    if not value:
-        return []
-    if value.rstrip("/") in [prefix.rstrip("/") for prefix in own]:
-        return []
-    values = {"value": shorten(value, 34), "prefix": machine.interpreter.base_prefix or "its own folder"}
-    return [Problem(values, (f"PYTHONHOME={value}",), ("every Python",))]
-
-
 @rule("CFG094")
 def python_optimised(machine: Snapshot) -> List[Problem]:
     """PYTHONOPTIMIZE: assertions are left out, and with 2 the texts that libraries build upon."""

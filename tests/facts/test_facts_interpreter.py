@@ -7,7 +7,7 @@ from pathlib import Path
 import fakes
 import pytest
 
-from envdoc.doctor.facts import interpreter as module
+from envdoc.doctor.facts import self_description as module
 from envdoc.doctor.facts.interpreter import describe
 
 

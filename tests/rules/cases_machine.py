@@ -276,7 +276,6 @@ FAILING = {
         M.installed(deepspeed="0.18.2").with_variables(ACCELERATE_USE_DEEPSPEED="true"),
         V(ACCELERATE_USE_FSDP="True"),
     ],
-    "CFG093": [V(PYTHONHOME="/opt/software/python/3.9.6-gcc-11")],
     "CFG094": [
         V(PYTHONOPTIMIZE="1"),
         V(PYTHONOPTIMIZE="2"),
@@ -439,7 +438,6 @@ PASSING = {
         V(ACCELERATE_USE_FSDP="false"),
         NO_GPU.with_variables(ACCELERATE_USE_CPU="true"),
     ],
-    "CFG093": [M, V(PYTHONHOME="/usr")],
     "CFG094": [M, V(PYTHONOPTIMIZE="")],
     "CFG095": [M, V(CUDA_FORCE_PTX_JIT="0", TRITON_INTERPRET="")],
     "CFG096": [

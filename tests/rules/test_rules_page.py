@@ -1,11 +1,12 @@
 """The pages of rules say everything, and docs/rules is what the generator writes."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from envdoc.doctor.errors import EnvdocError
-from envdoc.doctor.rules.messages import messages
+from envdoc.doctor.rules.messages import FOLDER, messages, tables_in_toml
 from envdoc.doctor.rules.page import page
 from envdoc.doctor.rules.registry import all_rules
 
@@ -17,6 +18,11 @@ CODES = [rule.code for rule in all_rules()]
 def test_docs_hold_the_generated_page(code):
     """`scripts/rules-docs` was run after the last change of the words."""
     assert page(code) == (DOCS / f"{code}.md").read_text(encoding="utf-8")
+
+
+def test_the_words_that_are_read_are_those_of_the_toml_files():
+    """`scripts/rules-docs` was run after the last change of the words: en.json holds the same tables."""
+    assert tables_in_toml() == json.loads((FOLDER / "en.json").read_text(encoding="utf-8"))
 
 
 def test_docs_hold_no_other_page():
