@@ -7,28 +7,46 @@ from typing import Any, Callable, Dict, Tuple, Type, TypeVar, Union, get_type_hi
 from envdoc.doctor.errors import SnapshotError
 
 T = TypeVar("T")
-_Reader = Callable[[Any, str], Any]  # (what JSON gave, where it stands) -> the value of a field
+# Where a value stands, as (the place around it, its name or number there): text is made of it only for a message.
+_Place = Union[str, Tuple[Any, Union[str, int]]]
+_Reader = Callable[[Any, _Place], Any]  # (what JSON gave, where it stands) -> the value of a field
 
 
-def build(cls: Type[T], raw: Any, where: str) -> T:
+def build(cls: Type[T], raw: Any, where: _Place) -> T:
     """The dataclass `cls` from parsed JSON; `where` names the place in the messages.
 
     Unknown keys are passed over. Raises SnapshotError on a field of the wrong type or one that is missing.
     """
     if not isinstance(raw, dict):
-        raise SnapshotError(f"In the snapshot `{where}` must be an object, and is {type(raw).__name__}.")
+        raise SnapshotError(
+            f"In the snapshot `{_told(where)}` must be an object, and is {type(raw).__name__}."
+        )
     readers = _readers(cls)  # type: ignore[arg-type]
-    values = {name: readers[name](value, f"{where}.{name}") for name, value in raw.items() if name in readers}
+    values = {}
+    for name, value in raw.items():
+        if name in readers:
+            plain, read = readers[name]
+            values[name] = value if type(value) is plain else read(value, (where, name))
     try:
         return cls(**values)
     except TypeError as error:
-        raise SnapshotError(f"In the snapshot `{where}` lacks a field: {error}.") from error
+        raise SnapshotError(f"In the snapshot `{_told(where)}` lacks a field: {error}.") from error
+
+
+def _told(place: _Place) -> str:
+    """`snapshot.packages[3].name`"""
+    if isinstance(place, str):
+        return place
+    around, name = place
+    return f"{_told(around)}[{name}]" if isinstance(name, int) else f"{_told(around)}.{name}"
 
 
 @lru_cache(maxsize=None)  # resolving the annotations costs more than reading a snapshot
-def _readers(cls: Any) -> Dict[str, _Reader]:
+def _readers(cls: Any) -> Dict[str, Tuple[Any, _Reader]]:
+    """Of each field the type whose values stand as they are, and what reads all others."""
     hints = get_type_hints(cls)
-    return {item.name: _reader(hints[item.name]) for item in dataclasses.fields(cls)}
+    names = [item.name for item in dataclasses.fields(cls)]
+    return {name: (hints[name], _reader(hints[name])) for name in names}
 
 
 def _reader(hint: Any) -> _Reader:
@@ -48,9 +66,11 @@ def _reader(hint: Any) -> _Reader:
         return lambda raw, where: raw
     expected: Any = {dict: dict, float: (int, float)}.get(origin or hint, hint)
 
-    def read(raw: Any, where: str) -> Any:
+    def read(raw: Any, where: _Place) -> Any:
         if not isinstance(raw, expected):
-            raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
+            raise SnapshotError(
+                f"In the snapshot `{_told(where)}` must be {hint}, and is {type(raw).__name__}."
+            )
         return raw
 
     return read
@@ -61,17 +81,19 @@ def _tuple_reader(arguments: Tuple[Any, ...]) -> _Reader:
     readers = [_reader(argument) for argument in arguments if argument is not Ellipsis]
     plain = arguments == (str, Ellipsis)
 
-    def read(raw: Any, where: str) -> Any:
+    def read(raw: Any, where: _Place) -> Any:
         if not isinstance(raw, list):
-            raise SnapshotError(f"In the snapshot `{where}` must be a list, and is {type(raw).__name__}.")
+            raise SnapshotError(
+                f"In the snapshot `{_told(where)}` must be a list, and is {type(raw).__name__}."
+            )
         if plain and all(type(item) is str for item in raw):
             return tuple(raw)
         chosen = readers * len(raw) if arguments[-1] is Ellipsis else readers
         if len(chosen) != len(raw):
             raise SnapshotError(
-                f"In the snapshot `{where}` must hold {len(chosen)} values, and holds {len(raw)}."
+                f"In the snapshot `{_told(where)}` must hold {len(chosen)} values, and holds {len(raw)}."
             )
-        return tuple(one(item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(chosen, raw)))
+        return tuple(one(item, (where, i)) for i, (one, item) in enumerate(zip(chosen, raw)))
 
     return read
 
@@ -80,9 +102,11 @@ def _dict_reader(hint: Any, value: Any) -> _Reader:
     """What reads an object as Dict[str, X]."""
     inner = _reader(value)
 
-    def read(raw: Any, where: str) -> Any:
+    def read(raw: Any, where: _Place) -> Any:
         if not isinstance(raw, dict):
-            raise SnapshotError(f"In the snapshot `{where}` must be {hint}, and is {type(raw).__name__}.")
-        return {key: inner(item, f"{where}.{key}") for key, item in raw.items()}
+            raise SnapshotError(
+                f"In the snapshot `{_told(where)}` must be {hint}, and is {type(raw).__name__}."
+            )
+        return {key: inner(item, (where, key)) for key, item in raw.items()}
 
     return read

@@ -3,7 +3,18 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Set, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    FrozenSet,
+    List,
+    NamedTuple,
+    Optional,
+    Set,
+    Tuple,
+    TypeVar,
+)
 
 from envdoc.doctor.facts.snapshot import Interpreter, Package
 from envdoc.doctor.tables.versions import numbers
@@ -69,22 +80,19 @@ def needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Need
     installed: Dict[str, Package] = {}
     for package in packages:  # the first on the search path is the one that is imported
         installed.setdefault(package.name, package)
-    environment = _environment(interpreter)
+    target = tuple(_environment(interpreter).items())
     extras: Dict[str, Set[str]] = {name: set() for name in installed}
     found: Dict[Tuple[str, str], Need] = {}
     waiting = list(installed)
     while waiting:
         owner = installed[waiting.pop()]
-        for requirement in _applicable(owner, extras[owner.name], environment):
-            name = _normalised(requirement.name)
-            have = installed.get(name)
-            need = Need(
-                owner.name, owner.version, name, str(requirement.specifier), have.version if have else None
-            )
+        for line in _applicable(owner.requires, frozenset(extras[owner.name]), target):
+            have = installed.get(line.name)
+            need = Need(owner.name, owner.version, line.name, line.specifier, have.version if have else None)
             found[owner.name, need.text] = need
-            if have is not None and not requirement.extras <= extras[name]:
-                extras[name] |= requirement.extras
-                waiting.append(name)
+            if have is not None and not line.extras <= extras[line.name]:
+                extras[line.name] |= line.extras
+                waiting.append(line.name)
     return tuple(sorted(found.values(), key=lambda need: (need.owner, need.text)))
 
 
@@ -113,39 +121,66 @@ def extra_needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tupl
     installed: Dict[str, Package] = {}
     for package in packages:
         installed.setdefault(package.name, package)
-    environment = _environment(interpreter)
+    target = tuple(_environment(interpreter).items())
     found: Dict[Tuple[str, str], Tuple[str, Need]] = {}
     for owner in (installed[name] for name in ("transformers", "trl") if name in installed):
         for line in owner.requires:
-            match = _EXTRA.search(line)
-            name = _normalised(_NAME.match(line).group())  # type: ignore[union-attr]
-            if match is None or name not in installed:
-                continue
-            requirement = _requirement(line)
-            extra = match.group(1)
-            if requirement is None or requirement.marker is None:
-                continue
-            if requirement.marker.evaluate(dict(environment, extra=extra)):
-                have = installed[name].version
-                need = Need(owner.name, owner.version, name, str(requirement.specifier), have)
+            name, extra = _name_and_extra(line)
+            told = _told(line) if extra and name in installed else None
+            if told is not None and told.has_marker and _holds(line, extra, target):
+                need = Need(owner.name, owner.version, name, told.specifier, installed[name].version)
                 found.setdefault((owner.name, need.text), (extra, need))
     return tuple(found.values())
 
 
-def _applicable(owner: Package, extras: Set[str], environment: Dict[str, str]) -> "Iterator[Requirement]":
-    target = tuple(environment.items())
-    for line in owner.requires:
-        if _only_for_an_extra(line) and not extras:  # nine tenths of the lines, and parsing costs 0.1 ms each
-            continue
-        requirement = _requirement(line)
-        if requirement is None:
-            continue
-        if requirement.marker is None or any(_holds(line, extra, target) for extra in ("", *sorted(extras))):
-            yield requirement
+class _Line(NamedTuple):
+    """What a requirement line says, whatever the machine."""
+
+    name: str  # normalised
+    specifier: str
+    extras: FrozenSet[str]
+    has_marker: bool
 
 
-@lru_cache(maxsize=65536)  # the same lines stand in every snapshot of a fleet
-def _holds(line: str, extra: str, target: Tuple[Tuple[str, str], ...]) -> bool:
+_Target = Tuple[Tuple[str, str], ...]
+
+
+@lru_cache(maxsize=16384)  # the same packages stand in every snapshot of a fleet
+def _applicable(requires: Tuple[str, ...], extras: FrozenSet[str], target: _Target) -> Tuple[_Line, ...]:
+    """The lines that apply to that target, with those extras asked for."""
+    found = []
+    for line in requires:
+        if not extras and _only_for_an_extra(line):  # nine tenths of the lines, and parsing costs 0.1 ms each
+            continue
+        told = _told(line)
+        if told is None:
+            continue
+        if not told.has_marker or any(_holds(line, extra, target) for extra in ("", *sorted(extras))):
+            found.append(told)
+    return tuple(found)
+
+
+@lru_cache(maxsize=65536)
+def _told(line: str) -> Optional[_Line]:
+    requirement = _requirement(line)
+    if requirement is None:
+        return None
+    return _Line(
+        _normalised(requirement.name),
+        str(requirement.specifier),
+        frozenset(requirement.extras),
+        requirement.marker is not None,
+    )
+
+
+@lru_cache(maxsize=65536)
+def _name_and_extra(line: str) -> Tuple[str, str]:
+    match = _EXTRA.search(line)
+    return _normalised(_NAME.match(line).group()), match.group(1) if match else ""  # type: ignore[union-attr]
+
+
+@lru_cache(maxsize=65536)
+def _holds(line: str, extra: str, target: _Target) -> bool:
     requirement = _requirement(line)
     if requirement is None or requirement.marker is None:
         return requirement is not None
