@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import FixError
@@ -36,7 +36,7 @@ class PipInstaller(Installer):
             return
         lock = temporary / "pip.txt"
         lock.write_text("\n".join(_pins_of("pip", lock_path("relock").read_text(encoding="utf-8"))) + "\n")
-        environ = clean_environment(os.environ, temporary, {})
+        environ = clean_environment(os.environ, temporary, self.variables())
         done = run(self.command(python, lock, wheelhouse, False), _LIMIT_SECONDS, env=environ)
         if not done.ok:
             raise failure_of(self.name, done.stdout + done.stderr, done.returncode, lock)
@@ -47,6 +47,10 @@ class PipInstaller(Installer):
         command += ["--no-cache-dir"] if again else []
         command += ["--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
         return [*command, "-r", str(lock)]
+
+    def variables(self) -> Dict[str, str]:
+        """A constraint from pip's configuration would only ever contradict the lock, which pins everything."""
+        return {"PIP_CONSTRAINT": os.devnull}
 
     def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
         """pip keeps every wheel in its temporary folder until the end."""
