@@ -80,6 +80,12 @@ class Check:
         """True where the rule found its fault and nobody suppressed that."""
         return self.status is Status.FAIL and self.suppressed is None
 
+    def timed(self, seconds: float) -> "Check":
+        """The same check as it went in another run. A frozen dataclass's own start takes five times as long."""
+        copy = object.__new__(Check)
+        copy.__dict__.update(self.__dict__, seconds=seconds)
+        return copy
+
     def to_json(self) -> Dict[str, Any]:
         """The entry of `checks` in the JSON report (DESIGN section 3)."""
         return {
