@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Status
+from envdoc.doctor.probes import runner
 from envdoc.doctor.probes.runner import run_probes
 from envdoc.doctor.rules.registry import all_rules, judge
 
@@ -68,5 +70,21 @@ def findings():
         checks = judge(Snapshot(probes=results, **facts), rules)
         assert [] == [check for check in checks if check.status is Status.CRASHED]
         return {check.code: check for check in checks if check.failed}
+
+    return run
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """scripts(NAME=SOURCE, ...) -> run_probes over scripts with these sources, which may import _probe."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    for shared in ("_probe.py", "_tiny.py"):
+        (folder / shared).symlink_to(Path(runner.__file__).parent / shared)
+
+    def run(timeout_seconds=30.0, **sources):
+        for name, source in sources.items():
+            (folder / (name + ".py")).write_text(source)
+        return run_probes(sys.executable, list(sources), timeout_seconds=timeout_seconds, folder=folder)
 
     return run

@@ -19,18 +19,11 @@ BESIDE = str(PROBES / "_server.py")
 
 
 @pytest.fixture
-def scripts(tmp_path):
+def scripts(scripts):
     """scripts(NAME=SOURCE, ...) -> results by name; real probes' names, so that they are forked."""
-    folder = tmp_path / "scripts"
-    folder.mkdir()
-    for shared in ("_probe.py", "_tiny.py"):
-        (folder / shared).symlink_to(PROBES / shared)
 
     def run(timeout_seconds=30.0, **sources):
-        for name, source in sources.items():
-            (folder / (name + ".py")).write_text(source)
-        results = run_probes(sys.executable, list(sources), timeout_seconds=timeout_seconds, folder=folder)
-        return {result.name: result for result in results}
+        return {result.name: result for result in scripts(timeout_seconds, **sources)}
 
     return run
 

@@ -16,22 +16,6 @@ from envdoc.doctor.probes.runner import run_probes
 PROBES = Path(runner.__file__).parent
 
 
-@pytest.fixture
-def scripts(tmp_path):
-    """scripts(NAME=SOURCE, ...) -> run_probes over scripts with these sources, which may import _probe."""
-    folder = tmp_path / "scripts"
-    folder.mkdir()
-    for shared in ("_probe.py", "_tiny.py"):
-        (folder / shared).symlink_to(PROBES / shared)
-
-    def run(timeout_seconds=30.0, **sources):
-        for name, source in sources.items():
-            (folder / (name + ".py")).write_text(source)
-        return run_probes(sys.executable, list(sources), timeout_seconds=timeout_seconds, folder=folder)
-
-    return run
-
-
 def ended(result):
     return result.status, result.error
 
