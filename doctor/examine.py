@@ -23,7 +23,7 @@ from envdoc.doctor.rules.plugins import plugins
 from envdoc.doctor.rules.registry import all_rules, judge, selected
 from envdoc.doctor.rules.rented import ROWS
 from envdoc.doctor.suppressions import Suppression, apply
-from envdoc.doctor.version import envdoc_version, rules_version
+from envdoc.doctor.version import envdoc_version
 
 if TYPE_CHECKING:
     from envdoc.doctor.probes.runner import ProbeRun
@@ -121,7 +121,7 @@ def examine(
     target = Target(one_line(clean(target.path)), one_line(clean(target.reason)), note)
     return Report(
         envdoc_version=envdoc_version(),
-        rules_version="+".join((rules_version(), *plugins().packages)),
+        rule_packages=plugins().packages,
         target=target,
         python_version=one_line(snapshot.interpreter.version),
         taken_at=snapshot.taken_at if _TIME.fullmatch(snapshot.taken_at) else "",

@@ -6,7 +6,7 @@ one from an older envdoc, still loads. JSON in and out are exact: `from_json(to_
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Dict, Optional, Tuple
 
@@ -44,6 +44,7 @@ from envdoc.doctor.facts.snapshot_system import (
     System,
 )
 from envdoc.doctor.facts.surroundings import Surroundings
+from envdoc.doctor.frozen import dataclass
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -1,7 +1,8 @@
 """The branches of the snapshot that describe the target: its interpreter, its packages and their files."""
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

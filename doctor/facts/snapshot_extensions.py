@@ -1,7 +1,8 @@
 """The branch of the snapshot that describes compiled extensions: what they were built for and what they find here."""
 
-from dataclasses import dataclass
 from typing import Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The branches of the snapshot that describe the driver, the GPUs and the CUDA toolkit."""
 
-from dataclasses import dataclass
 from typing import Optional
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

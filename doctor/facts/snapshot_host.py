@@ -1,7 +1,8 @@
 """The branches of the snapshot that describe the operating system and its storage."""
 
-from dataclasses import dataclass
 from typing import Optional
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What the dynamic loader would do for torch with the present variables: a branch of the snapshot."""
 
-from dataclasses import dataclass
 from typing import Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

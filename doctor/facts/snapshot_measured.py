@@ -1,9 +1,10 @@
 """The branches of the snapshot that come from running something: probes, and the network with --online."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, Optional, Tuple
 
 from envdoc.doctor.facts.snapshot_rented import Question
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Branches of the snapshot about packages beyond their metadata: floors in their code, remains, and a lock file."""
 
-from dataclasses import dataclass
 from typing import Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The branches of the snapshot about a rented machine: what else servers told, how fast disks write, the model."""
 
-from dataclasses import dataclass
 from typing import Optional
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Which programs and which search path a shell leads to: a branch of the snapshot."""
 
-from dataclasses import dataclass
 from typing import Optional, Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The branches of the snapshot about the driver's files, the GPUs' health, limits, and what variables name."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Optional, Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

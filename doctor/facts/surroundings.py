@@ -1,7 +1,9 @@
 """What lies around the environment and may reach into it: fields of the snapshot, filled by several collectors."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Optional, Tuple
+
+from envdoc.doctor.frozen import dataclass
 
 
 @dataclass(frozen=True)

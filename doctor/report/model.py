@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, NamedTuple, Tuple
 
 from envdoc.doctor.finding import Check, Severity, Status, Target
+from envdoc.doctor.version import rules_version as own_rules_version
 
 GROUPS: Dict[str, str] = {
     "DRV": "driver",
@@ -35,7 +36,6 @@ class Report:
     """One run of `envdoc check`: which interpreter, every check, and how long it took."""
 
     envdoc_version: str
-    rules_version: str
     target: Target
     python_version: str
     checks: Tuple[Check, ...]
@@ -44,6 +44,12 @@ class Report:
     timings: bool = False
     rented: Tuple[Row, ...] = ()  # of a rented machine's section; empty where the check ran without --online
     taken_at: str = ""  # when the snapshot was taken, as 2026-11-24T16:05:00Z; empty where it does not say
+    rule_packages: Tuple[str, ...] = ()  # that brought rules of their own, as "acme-rules-1.2"
+
+    @property
+    def rules_version(self) -> str:
+        """Two reports with the same one judge the same snapshot alike; read from the files when a format asks."""
+        return "+".join((own_rules_version(), *self.rule_packages))
 
     @property
     def failures(self) -> Tuple[Check, ...]:

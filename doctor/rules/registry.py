@@ -136,14 +136,27 @@ def all_rules() -> Tuple[Rule, ...]:
     from envdoc.doctor.rules.plugins import plugins
 
     assert families
+    packages = plugins().packages  # first: they register too
+    return _with_words(tuple(_FUNCTIONS.items()), packages)
+
+
+@lru_cache(maxsize=4)  # a fleet's snapshots are judged by the same rules
+def _with_words(
+    functions: Tuple[Tuple[str, RuleFunction], ...], packages: Tuple[str, ...]
+) -> Tuple[Rule, ...]:
+    """The rules by code. `packages` brought words of their own, which are other words where they are others."""
+    from envdoc.doctor.rules.plugins import plugins
+
     words = {**messages(), **plugins().words}
-    return tuple(Rule(code, function, words[code]) for code, function in sorted(_FUNCTIONS.items()))
+    return tuple(Rule(code, function, words[code]) for code, function in sorted(functions))
 
 
 def selected(
     rules: Sequence[Rule], select: Sequence[str] = (), ignore: Sequence[str] = ()
 ) -> Tuple[Rule, ...]:
     """The rules whose code starts with a prefix of `select` (all where it is empty) and none of `ignore`."""
+    if not select and not ignore:
+        return tuple(rules)
     chosen = [r for r in rules if not select or r.code.startswith(tuple(select))]
     return tuple(r for r in chosen if not ignore or not r.code.startswith(tuple(ignore)))
 

@@ -1,7 +1,6 @@
 """What each installed distribution requires of the others, as pip would judge it: markers and extras honoured."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache, wraps
 from typing import (
     TYPE_CHECKING,
@@ -42,8 +41,7 @@ TRAINING = (
 )
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """One requirement of one installed distribution that applies here, and what is installed for it."""
 
     owner: str
@@ -88,12 +86,13 @@ def needs(packages: Tuple[Package, ...], interpreter: Interpreter) -> Tuple[Need
         owner = installed[waiting.pop()]
         for line in _applicable(owner.requires, frozenset(extras[owner.name]), target):
             have = installed.get(line.name)
-            need = Need(owner.name, owner.version, line.name, line.specifier, have.version if have else None)
-            found[owner.name, need.text] = need
+            version = have.version if have else None
+            need = Need(owner.name, owner.version, line.name, line.specifier, version)
+            found[owner.name, line.name + line.specifier] = need
             if have is not None and not line.extras <= extras[line.name]:
                 extras[line.name] |= line.extras
                 waiting.append(line.name)
-    return tuple(sorted(found.values(), key=lambda need: (need.owner, need.text)))
+    return tuple(found[key] for key in sorted(found))
 
 
 @_remembered

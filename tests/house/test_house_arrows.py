@@ -6,13 +6,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 # Each room and what it may import of ours besides itself and the plain vocabulary.
-VOCABULARY = {"finding", "errors", "files"}
+VOCABULARY = {"finding", "errors", "files", "frozen"}
 MAY_IMPORT = {
     "finding": set(),
     "errors": set(),
     "files": set(),
     "printable": set(),
-    "redact": set(),
+    "frozen": set(),
+    "redact": {"redact_forms"},
+    "redact_forms": set(),
     "suppressions": set(),
     "version": set(),
     "child": {"errors"},
@@ -25,10 +27,10 @@ MAY_IMPORT = {
     "rules": {"advisories", "facts.snapshot", "facts.surroundings", "tables"},
     "why": {"advisories", "rules", "facts.snapshot", "tables"},
     "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
-    "report": set(),
+    "report": {"version"},
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
-ABOVE = {"cli", "commands", "comparison", "examine", "notebook"}  # these may import everything below them
+ABOVE = {"__main__", "cli", "commands", "comparison", "examine", "notebook"}  # these may import everything below them
 
 
 def imports(path):

@@ -27,7 +27,7 @@ def report(*checks, **values):
     """A report of those checks, cleaned as `examine` does it."""
     target = values.pop("target", Target("/opt/env/bin/python", "given by --python"))
     cleaned = tuple(redacted_check(one) for one in checks)
-    return Report("1.2.3", "abc", target, "3.11.7", cleaned, 0.125, **values)
+    return Report("1.2.3", target, "3.11.7", cleaned, 0.125, **values)
 
 
 # What a package, a folder or a variable may be called, and what each would do where it is obeyed.

@@ -24,7 +24,7 @@ def check(code, status=Status.FAIL, severity=Severity.ERROR, **values):
 
 
 def report(*checks):
-    return Report("1.2.3", "abc", Target("/opt/env/bin/python", "given by --python"), "3.11.7", checks, 0.125)
+    return Report("1.2.3", Target("/opt/env/bin/python", "given by --python"), "3.11.7", checks, 0.125)
 
 
 MIXED = report(

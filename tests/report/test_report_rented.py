@@ -35,7 +35,7 @@ ROWS_HERE = (
 
 def report(rows=ROWS_HERE):
     """A report over those checks."""
-    return Report("1", "r", Target("/python", "test"), "3.11", CHECKS, 0.1, rented=rows)
+    return Report("1", Target("/python", "test"), "3.11", CHECKS, 0.1, rented=rows)
 
 
 def test_each_row_says_the_worst_or_the_number_or_why_not():

@@ -54,7 +54,6 @@ def odd():
 
     return Report(
         "0.1.0",
-        "abc",
         Target("/home/<user>/env with a space/bin/python", "given"),
         "",
         (

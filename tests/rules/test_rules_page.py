@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from envdoc.doctor import tables
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.rules.messages import FOLDER, messages, tables_in_toml
 from envdoc.doctor.rules.page import page
@@ -23,6 +24,11 @@ def test_docs_hold_the_generated_page(code):
 def test_the_words_that_are_read_are_those_of_the_toml_files():
     """`scripts/rules-docs` was run after the last change of the words: en.json holds the same tables."""
     assert tables_in_toml() == json.loads((FOLDER / "en.json").read_text(encoding="utf-8"))
+
+
+def test_the_tables_that_are_read_are_those_of_the_toml_files():
+    """`scripts/rules-docs` was run after the last change of a table."""
+    assert tables.tables_in_toml() == json.loads((tables.FOLDER / "tables.json").read_text(encoding="utf-8"))
 
 
 def test_docs_hold_no_other_page():
