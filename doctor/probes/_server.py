@@ -52,11 +52,13 @@ ALL: Tuple[Tuple[Any, ...], ...] = (
     ("import", "bitsandbytes", NAMES["bitsandbytes"]),
     ("fork", "bitsandbytes_runs"),
 )
-# bitsandbytes is not imported before its fork: old releases initialise CUDA when they are imported.
+# bitsandbytes initialises CUDA when it is imported, and peft imports it, and transformers' Trainer peft: no fork could
+# use the GPU after that. So it is hidden once its own probe is forked; the two LoRA steps have a base of 32 bits.
 GPU: Tuple[Tuple[Any, ...], ...] = (
     ("import", "torch", ()),
     ("fork", "torch_runs"),
     ("fork", "bitsandbytes_runs"),
+    ("hide", "bitsandbytes"),
     ("import", "accelerate", NAMES["accelerate"]),
     ("import", "transformers", NAMES["transformers"]),
     ("import", "peft", NAMES["peft"]),
@@ -94,6 +96,8 @@ class Server:
                 self.fork(step[1])
             elif step[0] == "warm":
                 self.warm(step[1], step[2])
+            elif step[0] == "hide":
+                sys.modules[step[1]] = None  # type: ignore[assignment]  # as if it were not installed
             else:
                 last = not any(later[:2] == step[:2] for later in steps[index + 1 :])
                 if not self.bring(step[1], step[2], last):

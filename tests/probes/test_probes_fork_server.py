@@ -294,3 +294,32 @@ def test_versions_that_do_not_fit_are_seen_the_same(patient, overlay, probed, mo
     separate = [told(probed(name, "peft-0.3.0")) for name in names]
     monkeypatch.setenv("PYTHONPATH", overlay("peft-0.3.0"))
     assert separate == [told(result) for result in run_probes(str(patient), names)]
+
+
+def test_bitsandbytes_does_not_take_the_gpu_from_the_later_forks(scripts, package, monkeypatch):
+    """On a machine with a GPU its own probe has it, and the LoRA steps are forked from a child without it.
+
+    It initialises CUDA when it is imported, and peft imports it: no fork could use the GPU after that, and the
+    LoRA steps were started anew, for another 16 s of imports on an H100 machine (2026-11-24).
+    """
+    monkeypatch.setattr(runner, "GPU_FILES", ("/proc/version",))
+    package(
+        "torch",
+        "import types\nversion = types.SimpleNamespace(hip=None)\ntaken = []\n"
+        "cuda = types.SimpleNamespace(is_initialized=lambda: bool(taken))\n",
+    )
+    package("bitsandbytes", "import torch\ntorch.taken.append(1)\n")
+    package(
+        "peft",
+        "from importlib.util import find_spec\nif find_spec('bitsandbytes'):\n    import bitsandbytes\n"
+        "LoraConfig = PeftModel = get_peft_model = None\n",
+    )
+    source = (
+        "import importlib.util, os, sys, _probe\nfrom pathlib import Path\n"
+        f"_probe.finish({{'server': {FORKED}, 'there': bool(importlib.util.find_spec('bitsandbytes'))}})"
+    )
+    results = scripts(torch_runs=source, bitsandbytes_runs=source, lora_two_steps=source)
+    assert {"torch_runs": True, "bitsandbytes_runs": True, "lora_two_steps": False} == {
+        name: result.data["there"] for name, result in results.items()
+    }
+    assert {BESIDE} == {word for result in results.values() for word in result.data["server"]}
