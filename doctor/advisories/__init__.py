@@ -13,6 +13,7 @@ else:
     import tomli as tomllib
 
 KINDS = ("host", "library", "data", "script")
+HOWS = ("run", "code", "thread")  # seen running, read in the package's code, told in a thread upstream
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,20 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What somebody saw, with which versions, when."""
+    """What somebody saw, with which versions, when. What `scripts/verify-advisories` saw is in evidence.json."""
 
     versions: str
     date: str  # 2026-11-24
     verdict: str
+    how: str = "run"  # one of HOWS
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One run of the reproducer: with these packages laid over the base environment it must fail, or pass."""
+
+    packages: Tuple[str, ...]  # ("peft==0.3.0", "transformers==4.31.0"), each pinned in pins.txt
+    fails: bool
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,14 @@ class Advisory:
     symptom: Tuple[Pattern[str], ...] = ()  # lines that only this cause prints
     weak_symptom: Tuple[Pattern[str], ...] = ()  # lines that it shares with others
     links: Tuple[str, ...] = ()  # owner/repo#N
-    reproducer: str = ""  # the probe or test that shows it; empty where none does
+    bounds: Tuple[
+        Tuple[str, str], ...
+    ] = ()  # where each version bound comes from: ("peft", "run: 0.2.0 passes, ...")
+    reproducer: str = ""  # the script of reproducers/ that shows it
+    proof: Tuple[Proof, ...] = ()  # its runs, on both sides of every bound
+    unproved: str = ""  # why there is no reproducer: "needs a GPU below compute capability 8.0"
     evidence: Tuple[Evidence, ...] = ()
+    modified: str = ""  # the day of the last change: 2026-11-24
 
     @property
     def conditions(self) -> Tuple[str, ...]:
@@ -89,7 +105,7 @@ def _load(path: Path) -> Advisory:
 def _value(key: str, raw: Any) -> Any:
     if key in ("symptom", "weak_symptom"):
         return tuple(symptom(pattern) for pattern in raw)
-    if key == "affected":
+    if key in ("affected", "bounds"):
         return tuple(raw.items())
     if key == "when":
         return When(**_tuples(raw))
@@ -97,6 +113,8 @@ def _value(key: str, raw: Any) -> Any:
         return Remedy(**_tuples(raw))
     if key == "evidence":
         return tuple(Evidence(**row) for row in raw)
+    if key == "proof":
+        return tuple(Proof(**_tuples(row)) for row in raw)
     return tuple(raw) if isinstance(raw, list) else raw
 
 
