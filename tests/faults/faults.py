@@ -8,6 +8,7 @@ import faults_leaks
 import faults_loader
 import faults_packages
 import faults_rented
+import faults_settings
 import faults_stack
 import faults_system
 from box import Box
@@ -22,6 +23,7 @@ families = (
     faults_loader,
     faults_packages,
     faults_rented,
+    faults_settings,
     faults_stack,
     faults_system,
 )
