@@ -10,6 +10,7 @@ import cases_integrity
 import cases_libraries
 import cases_loader
 import cases_machine
+import cases_machine_settings
 import cases_network
 import cases_rented
 import cases_stack
@@ -30,6 +31,7 @@ FAILING = {
     **cases_libraries.FAILING,
     **cases_loader.FAILING,
     **cases_machine.FAILING,
+    **cases_machine_settings.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
     **cases_stack.FAILING,
@@ -44,6 +46,7 @@ PASSING = {
     **cases_libraries.PASSING,
     **cases_loader.PASSING,
     **cases_machine.PASSING,
+    **cases_machine_settings.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
     **cases_stack.PASSING,
