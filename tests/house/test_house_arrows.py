@@ -30,7 +30,14 @@ MAY_IMPORT = {
     "report": {"version"},
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
-ABOVE = {"__main__", "cli", "commands", "comparison", "examine", "notebook"}  # these may import everything below them
+ABOVE = {
+    "__main__",
+    "cli",
+    "commands",
+    "comparison",
+    "examine",
+    "notebook",
+}  # these may import everything below them
 
 
 def imports(path):
