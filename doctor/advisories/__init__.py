@@ -85,7 +85,12 @@ class Advisory:
 @lru_cache(maxsize=None)
 def advisories() -> Tuple[Advisory, ...]:
     """Every advisory, by id. Raises ValueError where a file is no advisory: a mistake in envdoc itself."""
-    return tuple(_load(path) for path in sorted(Path(__file__).parent.glob("*.toml")))
+    return load(Path(__file__).parent)
+
+
+def load(folder: Path) -> Tuple[Advisory, ...]:
+    """Every advisory of that folder, by id. Raises ValueError where a file is no advisory."""
+    return tuple(_load(path) for path in sorted(folder.glob("*.toml")))
 
 
 def _load(path: Path) -> Advisory:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "facts": {"child", "redact", "home", "version"},
     "probes": {"facts.snapshot", "child"},
     "tables": set(),
-    "advisories": {"tables"},
+    "advisories": {"tables", "child"},
     "rules": {"advisories", "facts.snapshot", "facts.surroundings", "tables"},
     "why": {"advisories", "rules", "facts.snapshot", "tables"},
     "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
