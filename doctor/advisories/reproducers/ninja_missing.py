@@ -1,11 +1,12 @@
 """A C++ extension is loaded where no ninja is on PATH."""
 
 import os
+from pathlib import Path
 
 from _verdict import raises
 
-os.environ["PATH"] = os.getcwd()
+os.environ["PATH"] = str(Path.cwd())
 
-from torch.utils import cpp_extension  # noqa: E402
+from torch.utils import cpp_extension
 
 raises(cpp_extension.verify_ninja_availability, r"Ninja is required to load C\+\+ extensions")

@@ -8,7 +8,7 @@ from _verdict import raises
 from triton.runtime.build import _build
 
 os.environ.pop("CC", None)
-os.environ["PATH"] = os.getcwd()
+os.environ["PATH"] = str(Path.cwd())
 Path("main.c").write_text("int thing() { return 1; }\n")
 known = {"name": "thing", "src": "main.c", "srcdir": "."}
 values = [known.get(name, []) for name in inspect.signature(_build).parameters]
