@@ -13,11 +13,11 @@ from envdoc.doctor.advisories import Advisory, advisories
 
 _TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|\d+(?:\.\d+)+")
 _COMMON_WORDS = """
-a after all an and another any are as at be before but by can cannot code could do does even every few for from had
-has have if in install installed into is it its less many more most new newer no not of old older on one only or other
-out over package packages pip python release releases run running runs same script should so some still such than that the their
-then there this to too two under uninstall up use used user uses using version versions very was were when where which
-while will with without would
+a after all an and another any are as at be before but by can cannot code could do does even every few for
+from had has have if in install installed into is it its less many more most new newer no not of old older on
+one only or other out over package packages pip python release releases run running runs same script should so
+some still such than that the their then there this to too two under uninstall up use used user uses using
+version versions very was were when where which while will with without would
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 _ENDINGS = ("ations", "ation", "ings", "ing", "ies", "ed", "es", "s", "ly")
