@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, BinaryIO, Dict, List, Optional, Tuple
 
 import typer
 
@@ -231,6 +231,7 @@ def why(
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
 ) -> None:
     """Name the causes of an error, best first, from its log."""
+    from envdoc.doctor.commands.this_machine import here
     from envdoc.doctor.redact import redact, redact_value
     from envdoc.doctor.why import document, why_text
 
@@ -239,9 +240,14 @@ def why(
     if facts is not None:
         try:
             told = json.loads(facts.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise EnvdocError(f"The facts in `{facts}` cannot be read: {error}.") from error
-    found = document(_log_text(log), told)
+    with _log_file(log) as file:
+        blocks = iter(lambda: file.read(1 << 20), b"")
+        try:
+            found = document(blocks, told, None if facts is not None else here)
+        except OSError as error:
+            raise EnvdocError(f"The log `{log}` cannot be read: {error}.") from error
     text = (
         json.dumps(redact_value(found), indent=2, ensure_ascii=False) + "\n"
         if format == "json"
@@ -282,13 +288,16 @@ def _locked(path: Optional[Path]) -> "Optional[Lock]":
     return read_lock(path) if path is not None else None
 
 
-def _log_text(log: str) -> str:
+def _log_file(log: str) -> BinaryIO:
+    """The log as a file of bytes; standard input for "-"."""
     if log == "-":
+        if sys.stdin is None:
+            raise EnvdocError("Standard input is closed.", "Name a file: `envdoc why LOG`.")
         if sys.stdin.isatty():
             announce("Paste the log, then press Ctrl-D.")
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
+        return sys.stdin.buffer
     try:
-        return Path(log).read_bytes().decode("utf-8", "replace")
+        return Path(log).open("rb")
     except OSError as error:
         raise EnvdocError(
             f"The log `{log}` cannot be read: {error}.", "Or pipe it in: `... | envdoc why`."
