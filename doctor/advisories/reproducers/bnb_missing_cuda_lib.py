@@ -1,4 +1,4 @@
-"""bitsandbytes beside a torch for CUDA 12.4, on a machine without CUDA's runtime libraries: its library does not load."""
+"""bitsandbytes beside a torch for CUDA 12.4, without the libraries of CUDA: its own library does not load."""
 
 from _as_if_cuda import torch_says
 from _loader_said import importing_bitsandbytes, line_with
