@@ -13,5 +13,5 @@ raises(
             )
         ).__name__
     ),
-    r"8-bit quantization requires|No GPU found|None of the available devices",
+    r"8-bit quantization requires|No GPU found|CUDA is required but not available|None of the available devices",
 )
