@@ -1,4 +1,4 @@
-"""3: with one LoRA target, does the adapter move all of a fused Linear's output? Below peft 0.3 not its middle third."""
+"""3: with one LoRA target, does the adapter move all of a fused Linear's output? Below peft 0.3 it did not."""
 
 import _borrowed  # noqa: F401
 import _tiny
