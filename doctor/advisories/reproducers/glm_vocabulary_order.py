@@ -7,7 +7,7 @@ def make():
     from transformers import PreTrainedTokenizer
 
     class ChatGLMTokenizer(PreTrainedTokenizer):
-        vocab_files_names = {}
+        vocab_files_names = {}  # noqa: RUF012
 
         def __init__(self, **arguments):
             super().__init__(**arguments)
@@ -32,4 +32,4 @@ def make():
     return len(ChatGLMTokenizer(eos_token="</s>"))
 
 
-raises(make, r"has no attribute 'sp_tokenizer'")
+raises(make, r"has no attribute '?sp_tokenizer")
