@@ -16,8 +16,8 @@ from envdoc.doctor.advisories.proof import FAILS, Seen
 from envdoc.doctor.tables.versions import satisfies, specifiers
 
 # Python's own reader of patterns; its name changed in 3.11.
-parser: Any = import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
-constants: Any = import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants")
+_parse: Any = import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
+_sre: Any = import_module("re._constants" if sys.version_info >= (3, 11) else "sre_constants")
 
 LINK = re.compile(r"[\w.-]+/[\w.-]+#\d+$")
 DAY = re.compile(r"20\d\d-\d\d-\d\d$")
@@ -85,7 +85,7 @@ def _patterns(advisory: Advisory) -> Iterable[str]:
 
 def pattern_problems(pattern: str) -> Tuple[str, ...]:
     """Why a log of any content could make this pattern slow, or match it always."""
-    tree = parser.parse(pattern)
+    tree = _parse.parse(pattern)
     problems = []
     if re.search(pattern, "", re.IGNORECASE):
         problems.append("it matches nothing at all")
@@ -97,12 +97,12 @@ def pattern_problems(pattern: str) -> Tuple[str, ...]:
 
 
 def _endless(item: Any) -> bool:
-    repeats = (constants.MAX_REPEAT, constants.MIN_REPEAT)
+    repeats = (_sre.MAX_REPEAT, _sre.MIN_REPEAT)
     return item[0] in repeats and int(item[1][1]) > ENDLESS
 
 
 def _width(inner: Any) -> str:
-    return "any" if [item[0] for item in inner] == [constants.ANY] else ""
+    return "any" if [item[0] for item in inner] == [_sre.ANY] else ""
 
 
 def _nested(tree: Any, inside: bool) -> List[str]:
@@ -121,7 +121,7 @@ def _nested(tree: Any, inside: bool) -> List[str]:
 
 def _parts(argument: Any) -> Iterable[Any]:
     """The patterns within an item of a parsed pattern."""
-    if isinstance(argument, parser.SubPattern):
+    if isinstance(argument, _parse.SubPattern):
         yield argument
     elif isinstance(argument, (list, tuple)):
         for inner in argument:

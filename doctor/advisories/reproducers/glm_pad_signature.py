@@ -7,7 +7,7 @@ def pad():
     from transformers import PreTrainedTokenizer
 
     class ChatGLMTokenizer(PreTrainedTokenizer):
-        vocab_files_names = {}  # noqa: RUF012
+        vocab_files_names = {}
 
         @property
         def vocab_size(self):

@@ -7,7 +7,7 @@ def make():
     from transformers import PreTrainedTokenizer
 
     class ChatGLMTokenizer(PreTrainedTokenizer):
-        vocab_files_names = {}  # noqa: RUF012
+        vocab_files_names = {}
 
         def __init__(self, **arguments):
             super().__init__(**arguments)

@@ -21,7 +21,6 @@ def main():
     tokenizer.save("model/tokenizer.json")
     config = {"tokenizer_class": "LlamaTokenizerFast", "legacy": True, "add_bos_token": False}
     Path("model/tokenizer_config.json").write_text(json.dumps(config))
-    Path("model/config.json").write_text(json.dumps({"model_type": "llama"}))
     expected = tokenizer.encode(TEXT).ids
     from transformers import AutoTokenizer
 

@@ -1,4 +1,4 @@
-"""The file of timm 0.3 that reads torch._six, as deepspeed's and apex's of that time; alone, for it needs torchvision."""
+"""The file of timm 0.3 that reads torch._six, as old deepspeed and apex; alone, for timm needs torchvision."""
 
 import importlib.util
 from pathlib import Path
