@@ -1,4 +1,4 @@
-"""The proofs of the advisories, run: each reproducer over the packages of each [[proof]], the verdicts kept as evidence.
+"""The proofs of the advisories, run: each reproducer over the packages of each proof, the verdicts kept as evidence.
 
 evidence.json has, for each advisory, one row a proof: the packages, what it must show (`fails`), what it showed
 (`verdict`: fails, passes, broken, timeout), the line that was seen, when, with which base, and the reproducer's hash.
@@ -12,7 +12,6 @@ import re
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
@@ -28,7 +27,7 @@ FOLDER = Path(__file__).parent
 FAILS, PASSES, BROKEN, TIMEOUT = "fails", "passes", "broken", "timeout"
 
 # The three known issues that envdoc is named for. CI runs them on both sides of every bound, every time.
-NAMED = re.compile(r"llama-|adapter-|fan-in-fan-out|conv1d-|stale-adapter|trainer-saves")
+NAMED = re.compile(r"llama-|adapter-(?!transformers)|fan-in-fan-out|conv1d-|protobuf-descriptors")
 
 _INSIDE = (
     "import importlib.metadata as m, json, sys; print(json.dumps({'python': sys.version.split()[0], 'packages': \
@@ -191,24 +190,19 @@ def _without_places(text: str, folder: str, cache: Path) -> str:
     return _PACKAGE_FOLDER.sub(".../", text)
 
 
-@lru_cache(maxsize=None)
-def _read(path: Path, changed: int) -> Mapping[str, Any]:
-    told: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return told
-
-
 def read_evidence(path: Path) -> Dict[str, List[Seen]]:
     """Advisory -> its rows; empty where there is no such file."""
     if not path.exists():
         return {}
-    raw = _read(path, path.stat().st_mtime_ns)["proofs"]
-    return {
-        advisory: [
-            Seen(**{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-            for row in found
-        ]
-        for advisory, found in raw.items()
+    raw = json.loads(path.read_text(encoding="utf-8"))["proofs"]
+    return {advisory: [_row(row) for row in found] for advisory, found in raw.items()}
+
+
+def _row(raw: Mapping[str, Any]) -> Seen:
+    values: Dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()
     }
+    return Seen(**values)
 
 
 def write_evidence(path: Path, evidence: Mapping[str, Sequence[Seen]], base: Base) -> None:
