@@ -30,7 +30,7 @@ _LOCK = Lock()  # one installation at a time: pip and the disk are what is slow
 
 
 def pins(folder: Path) -> Dict[str, str]:
-    """"peft==0.3.0" -> its line of pins.txt. Raises ValueError at a line that is neither a pin nor a comment."""
+    """ "peft==0.3.0" -> its line of pins.txt. Raises ValueError at a line that is neither a pin nor a comment."""
     path = folder / "pins.txt"
     found: Dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

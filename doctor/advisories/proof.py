@@ -30,8 +30,10 @@ FAILS, PASSES, BROKEN, TIMEOUT = "fails", "passes", "broken", "timeout"
 # The three known issues that envdoc is named for. CI runs them on both sides of every bound, every time.
 NAMED = re.compile(r"llama-|adapter-|fan-in-fan-out|conv1d-|stale-adapter|trainer-saves")
 
-_INSIDE = "import importlib.metadata as m, json, sys; print(json.dumps({'python': sys.version.split()[0], 'packages': \
+_INSIDE = (
+    "import importlib.metadata as m, json, sys; print(json.dumps({'python': sys.version.split()[0], 'packages': \
 {str(d.metadata['Name']).lower().replace('_', '-'): d.version for d in m.distributions()}}))"
+)
 _PACKAGE_FOLDER = re.compile(r"(?:[A-Za-z]:)?[/\\][^\s'\"(),]*?(?=(?:site-packages|reproducers)[/\\])")
 
 
@@ -225,7 +227,9 @@ def write_evidence(path: Path, evidence: Mapping[str, Sequence[Seen]], base: Bas
         "proofs": proofs,
     }
     beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    beside.write_text(
+        json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     beside.replace(path)
 
 

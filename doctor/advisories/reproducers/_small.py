@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "probes"))
 
-from _tiny import llama  # noqa: E402
+from _tiny import llama
 
 __all__ = ["llama", "lora", "trainer"]
 
@@ -22,7 +22,9 @@ def lora(model: Any = None, **settings: Any) -> Any:
     return get_peft_model(llama() if model is None else model, LoraConfig(**chosen))
 
 
-def trainer(model: Any, folder: str = "out", cls: Optional[Any] = None, more: Any = None, **arguments: Any) -> Any:
+def trainer(
+    model: Any, folder: str = "out", cls: Optional[Any] = None, more: Any = None, **arguments: Any
+) -> Any:
     """A Trainer on the CPU over four rows of eight tokens, two steps, saved at the second; nothing is printed."""
     import torch
     from transformers import Trainer, TrainingArguments

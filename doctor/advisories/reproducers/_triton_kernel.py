@@ -9,7 +9,7 @@ from triton.compiler import ASTSource
 
 
 @triton.jit
-def double(x, n, BLOCK: tl.constexpr):  # noqa: N803  triton's way
+def double(x, n, BLOCK: tl.constexpr):
     """Twice each of n numbers."""
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     tl.store(x + at, tl.load(x + at, mask=at < n) * 2.0, mask=at < n)

@@ -13,6 +13,8 @@ def put_two_gpus(name: str, driver: str) -> None:
     torch.cuda.get_device_name = lambda device=None: name
     smi = Path("bin/nvidia-smi")
     smi.parent.mkdir()
-    smi.write_text(f"#!/bin/sh\ncase \"$*\" in *driver_version*) echo {driver};; *) echo '2, {name}'; echo '2, {name}';; esac\n")
+    smi.write_text(
+        f"#!/bin/sh\ncase \"$*\" in *driver_version*) echo {driver};; *) echo '2, {name}'; echo '2, {name}';; esac\n"
+    )
     smi.chmod(0o755)
     os.environ["PATH"] = f"{smi.parent.resolve()}{os.pathsep}{os.environ['PATH']}"

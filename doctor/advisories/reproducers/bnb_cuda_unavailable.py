@@ -6,8 +6,12 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 folder = save_tiny_llama()
 raises(
-    lambda: type(
-        AutoModelForCausalLM.from_pretrained(folder, quantization_config=BitsAndBytesConfig(load_in_8bit=True))
-    ).__name__,
+    lambda: (
+        type(
+            AutoModelForCausalLM.from_pretrained(
+                folder, quantization_config=BitsAndBytesConfig(load_in_8bit=True)
+            )
+        ).__name__
+    ),
     r"8-bit quantization requires|No GPU found|None of the available devices",
 )

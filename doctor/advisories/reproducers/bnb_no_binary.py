@@ -5,5 +5,7 @@ from _loader_said import importing_bitsandbytes, line_with
 from _verdict import finish
 
 torch_says(cuda="12.9")
-seen = line_with(importing_bitsandbytes(), "Could not find the bitsandbytes CUDA binary", "CUDA binary not found")
+seen = line_with(
+    importing_bitsandbytes(), "Could not find the bitsandbytes CUDA binary", "CUDA binary not found"
+)
 finish(bool(seen), seen or "it found a library for CUDA 12.9")

@@ -8,7 +8,9 @@ for name in ("CUDA_HOME", "CUDA_PATH"):
     os.environ.pop(name, None)
 os.environ["PATH"] = os.getcwd()
 
-from torch.utils import cpp_extension  # noqa: E402  looks for the toolkit when it is imported
+from torch.utils import cpp_extension
 
 cpp_extension.CUDA_HOME = cpp_extension._find_cuda_home() if os.path.exists("bin/nvcc") else None
-raises(lambda: cpp_extension.CUDAExtension("thing", ["thing.cu"]), r"CUDA_HOME environment variable is not set")
+raises(
+    lambda: cpp_extension.CUDAExtension("thing", ["thing.cu"]), r"CUDA_HOME environment variable is not set"
+)

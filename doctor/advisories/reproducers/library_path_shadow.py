@@ -29,7 +29,9 @@ def load(library_path: str) -> str:
     """What loading libcusparse prints."""
     code = f"import ctypes; ctypes.CDLL({str(site / 'cusparse/lib/libcusparse.so.12')!r}); print('loaded')"
     environment = {**os.environ, "LD_LIBRARY_PATH": library_path}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment
+    )
     return (run.stdout + run.stderr).strip().splitlines()[-1]
 
 

@@ -6,5 +6,7 @@ from pathlib import Path
 
 from _verdict import raises
 
-file = next(str(found) for folder in sys.path for found in Path(folder or ".").glob("nvidia/nccl/lib/libnccl.so.2"))
+file = next(
+    str(found) for folder in sys.path for found in Path(folder or ".").glob("nvidia/nccl/lib/libnccl.so.2")
+)
 raises(lambda: ctypes.CDLL(file).ncclCommRegister.__name__, r"undefined symbol: ncclCommRegister")

@@ -6,6 +6,6 @@ from _verdict import raises
 
 os.environ["PATH"] = os.getcwd()
 
-from torch.utils import cpp_extension  # noqa: E402
+from torch.utils import cpp_extension
 
 raises(cpp_extension.verify_ninja_availability, r"Ninja is required to load C\+\+ extensions")

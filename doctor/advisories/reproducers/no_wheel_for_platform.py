@@ -4,7 +4,17 @@ from _local_pip import pip_says, put_wheel
 from _verdict import finish
 
 put_wheel("triton-3.1.0-cp311-cp311-manylinux_2_17_x86_64.whl")
-wanted = ["download", "--no-deps", "--no-index", "--find-links", "wheels", "--only-binary", ":all:", "--dest", "out"]
+wanted = [
+    "download",
+    "--no-deps",
+    "--no-index",
+    "--find-links",
+    "wheels",
+    "--only-binary",
+    ":all:",
+    "--dest",
+    "out",
+]
 wanted += ["--python-version", "3.11", "--implementation", "cp", "triton==3.1.0"]
 line = "ERROR: No matching distribution found for triton==3.1.0"
 refused = [

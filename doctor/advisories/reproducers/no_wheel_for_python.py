@@ -4,7 +4,17 @@ from _local_pip import pip_says, put_wheel
 from _verdict import finish
 
 put_wheel("torch-2.0.1-cp311-cp311-manylinux1_x86_64.whl")
-wanted = ["download", "--no-deps", "--no-index", "--find-links", "wheels", "--only-binary", ":all:", "--dest", "out"]
+wanted = [
+    "download",
+    "--no-deps",
+    "--no-index",
+    "--find-links",
+    "wheels",
+    "--only-binary",
+    ":all:",
+    "--dest",
+    "out",
+]
 wanted += ["--platform", "manylinux1_x86_64", "--implementation", "cp", "torch==2.0.1"]
 other, own = pip_says(*wanted, "--python-version", "3.12"), pip_says(*wanted, "--python-version", "3.11")
 line = "ERROR: No matching distribution found for torch==2.0.1"

@@ -13,4 +13,7 @@ def library(name: str) -> str:
 
 
 ctypes.CDLL(library("libnvJitLink.so.12"), mode=ctypes.RTLD_GLOBAL)
-raises(lambda: ctypes.CDLL(library("libcusparse.so.12"))._name.rsplit("/")[-1], r"undefined symbol: __nvJitLink\w+")
+raises(
+    lambda: ctypes.CDLL(library("libcusparse.so.12"))._name.rsplit("/")[-1],
+    r"undefined symbol: __nvJitLink\w+",
+)

@@ -9,7 +9,7 @@ def make():
 
     class OwnForCausalLM(PreTrainedModel):
         config_class = LlamaConfig
-        _tied_weights_keys = ["head.weight"]  # noqa: RUF012
+        _tied_weights_keys = ["head.weight"]
 
         def __init__(self, config):
             super().__init__(config)

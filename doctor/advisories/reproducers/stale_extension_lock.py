@@ -36,4 +36,6 @@ stuck = not ends_within(4)
 Path("build/lock").unlink()
 went_on = ends_within(10)
 loading.kill()
-finish(stuck and went_on, f"load() waited for the lock: {stuck}; it went on when the lock was removed: {went_on}")
+finish(
+    stuck and went_on, f"load() waited for the lock: {stuck}; it went on when the lock was removed: {went_on}"
+)

@@ -11,4 +11,7 @@ def operator() -> str:
     return f"{torch.ops.torchvision.nms} of torchvision {torchvision.__version__}"
 
 
-raises(operator, r"operator torchvision::nms does not exist|no attribute 'nms'|undefined symbol|has no attribute 'register_fake'")
+raises(
+    operator,
+    r"operator torchvision::nms does not exist|no attribute 'nms'|undefined symbol|has no attribute 'register_fake'",
+)

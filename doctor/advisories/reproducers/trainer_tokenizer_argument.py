@@ -3,4 +3,7 @@
 from _small import lora, trainer
 from _verdict import raises
 
-raises(lambda: trainer(lora(), more={"tokenizer": None}).train().global_step, "unexpected keyword argument 'tokenizer'")
+raises(
+    lambda: trainer(lora(), more={"tokenizer": None}).train().global_step,
+    "unexpected keyword argument 'tokenizer'",
+)

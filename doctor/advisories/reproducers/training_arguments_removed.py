@@ -2,7 +2,12 @@
 
 from _verdict import finish
 
-NAMES = {"no_cuda": True, "overwrite_output_dir": True, "save_safetensors": True, "per_gpu_train_batch_size": 1}
+NAMES = {
+    "no_cuda": True,
+    "overwrite_output_dir": True,
+    "save_safetensors": True,
+    "per_gpu_train_batch_size": 1,
+}
 
 
 def main():

@@ -8,7 +8,9 @@ from _verdict import raises
 
 def load():
     Path("model").mkdir()
-    Path("model/config.json").write_text(json.dumps({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]}))
+    Path("model/config.json").write_text(
+        json.dumps({"model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"]})
+    )
     from transformers import AutoConfig
 
     return type(AutoConfig.from_pretrained("model")).__name__

@@ -13,4 +13,7 @@ with contextlib.redirect_stderr(said):
 
 assert xformers.ops
 text = " ".join(said.getvalue().split())
-finish("xFormers can't load C++/CUDA extensions. xFormers was built for:" in text, text[:250] or "its extensions loaded")
+finish(
+    "xFormers can't load C++/CUDA extensions. xFormers was built for:" in text,
+    text[:250] or "its extensions loaded",
+)
