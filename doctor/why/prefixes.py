@@ -33,6 +33,7 @@ _RANK = (
 )
 _OTHER = (
     rf"\[?{_TIME}\]?(?: [+-]\d{{4}})?[ ,:|\t-]{{0,4}}",
+    r"\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})? (?=\S)",  # vLLM
     r"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t-]{1,4}(?=\S)",
     r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]{1,64} [\w./@-]{1,64}(?:\[\d{1,9}\])?: ",  # syslog
     r"[EWIF]\d{4} \d\d:\d\d:\d\d\.\d{1,9}[ \t]{1,8}\d{1,9}[ \t][\w./ -]{1,120}:\d{1,6}\] ",  # glog, torch's loggers
@@ -40,6 +41,7 @@ _OTHER = (
     r"\[[\w./-]{1,80}:\d{1,6}(?::[\w<>.]{1,80})?\] ",  # [file.py:12:function]
     r"[\w./-]{1,80}\.(?:py|cc|cpp|cu):\d{1,6}\] ",
     r"\[?(?:pid|PID)[ :=]?\d{1,9}\]?:? ",
+    r" ?[a-z_][\w.]{1,80}:[\w<>]{1,60}:\d{1,6} - (?=\S)",  # loguru
     r"[\w.-]{1,60}-\d{1,3}  ?\| ",  # docker compose
     r"\[pod/[\w./-]{1,160}\] ",
     r"std(?:out|err) [FP] ",  # a container's log under Kubernetes

@@ -85,17 +85,17 @@ def _kept(blocks: Iterable[bytes]) -> Tuple[List[Tuple[int, bytes]], int]:
     count = alarms = 0
     for block in _clean_blocks(blocks):
         shapes = block.translate(_DIGITS).split(b"\n")
-        is_full = len(seen) >= MOST_SHAPES
-        if is_full:
-            for place, line in _alarms(block) if alarms < MOST_ALARMS else ():
-                if alarms < MOST_ALARMS and line.translate(_DIGITS) not in seen:
-                    seen.add(line.translate(_DIGITS))
-                    first[count + place + 1] = line
-                    alarms += 1
-        else:
+        if len(seen) < MOST_SHAPES:
             fresh = set(shapes).difference(seen)
             if fresh:
                 _add_fresh(fresh, shapes, block, count, first, seen)
+        if len(seen) >= MOST_SHAPES and alarms < MOST_ALARMS:
+            for place, line in _alarms(block):
+                shape = line.translate(_DIGITS)
+                if alarms < MOST_ALARMS and shape not in seen:
+                    seen.add(shape)
+                    first[count + place + 1] = line
+                    alarms += 1
         last = block.rsplit(b"\n", TAIL_LINES)[-min(TAIL_LINES, len(shapes)) :]
         end = count + len(shapes)
         tail.extend((end - len(last) + place + 1, line) for place, line in enumerate(last))

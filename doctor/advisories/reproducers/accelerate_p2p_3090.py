@@ -5,7 +5,7 @@ from _verdict import finish
 
 put_two_gpus("NVIDIA GeForce RTX 3090", "550.54.14")
 
-from accelerate.utils.environment import check_cuda_p2p_ib_support  # noqa: E402
+from accelerate.utils.environment import check_cuda_p2p_ib_support
 
 supported = check_cuda_p2p_ib_support()
 finish(not supported, f"check_cuda_p2p_ib_support() for two RTX 3090 with driver 550.54: {supported}")

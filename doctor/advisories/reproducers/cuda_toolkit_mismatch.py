@@ -11,8 +11,8 @@ nvcc.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 12.0, V12.0.14
 nvcc.chmod(0o755)
 os.environ["CUDA_HOME"] = str(Path("toolkit").resolve())
 
-import torch  # noqa: E402
-from torch.utils import cpp_extension  # noqa: E402  reads CUDA_HOME when it is imported
+import torch
+from torch.utils import cpp_extension
 
 cpp_extension.CUDA_HOME = os.environ["CUDA_HOME"]
 torch.version.cuda = "11.8"
