@@ -19,5 +19,5 @@ _borrowed.cured(lambda: ids(good()), (1, 2, 0))
 try:
     found = ids(old())
 except RecursionError as error:  # transformers 5
-    finish(True, f"RecursionError: {error}")
+    finish(True, f"loading these files ends in a RecursionError ({error})")
 finish(found != (1, 2, 0), f"bos, eos, unk = {found}; after the repair of the files (1, 2, 0)")
