@@ -9,4 +9,4 @@ def imported():
     return SFTTrainer.__name__ + DPOTrainer.__name__
 
 
-raises(imported, r"cannot import name '\w+' from 'transformers")
+raises(imported, r"cannot import name '\w+' from 'transformers|No module named '(?:mergekit|weave)'")
