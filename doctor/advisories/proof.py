@@ -33,6 +33,7 @@ _INSIDE = (
     "import importlib.metadata as m, json, sys; print(json.dumps({'python': sys.version.split()[0], 'packages': \
 {str(d.metadata['Name']).lower().replace('_', '-'): d.version for d in m.distributions()}}))"
 )
+_ADDRESS = re.compile(r"https?://[^\s'\")]+")
 _PACKAGE_FOLDER = re.compile(r"(?:[A-Za-z]:)?[/\\][^\s'\"(),]*?(?=(?:site-packages|reproducers)[/\\])")
 
 
@@ -185,9 +186,9 @@ def _verdict(done: Completed) -> Tuple[str, str]:
 
 
 def _without_places(text: str, folder: str, cache: Path) -> str:
-    """The line without the folders of this machine."""
+    """The line without the folders of this machine, and without addresses."""
     text = text.replace(folder, "FOLDER").replace(str(cache / "one"), "OVERLAYS")
-    return _PACKAGE_FOLDER.sub(".../", text)
+    return _ADDRESS.sub("ADDRESS", _PACKAGE_FOLDER.sub(".../", text))
 
 
 def read_evidence(path: Path) -> Dict[str, List[Seen]]:
