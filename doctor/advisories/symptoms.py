@@ -1,7 +1,7 @@
 """A symptom: a pattern that is compiled when a log may hold it, and words of which every match must hold one.
 
-`Model vocab size: 0` is looked for only in lines that hold "vocab". The words are found in the pattern's own syntax tree,
-when advisories.json is written; a pattern of which none can be said ("\\d+%") is searched for in every line.
+`Model vocab size: 0` is looked for only in lines that hold "vocab". The words are found in the pattern's own syntax
+tree, when advisories.json is written; a pattern of which none can be said ("\\d+%") is searched for in every line.
 """
 
 import re
