@@ -1,4 +1,4 @@
-"""How sure a cause is, from what the log shows and what the facts say. Its numbers were set on real failures (docs/why.md).
+"""How sure a cause is, from what the log shows and what the facts say; the numbers are measured (docs/why.md).
 
 Three things count: whether the line is of this cause alone, whether it is the error that decided, and whether the facts
 are those that the advisory names. What a user says of a run that printed nothing counts less than any line of a log.
