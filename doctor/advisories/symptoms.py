@@ -52,15 +52,24 @@ class Symptom:
         return f"Symptom({self.pattern!r})"
 
 
+_SPACE = r"\s{1,200}"
+_QUOTE = (
+    r"""(?:['"`\u2018\u2019]|(?<![\w.])|(?![\w.-]))"""  # another sort, or none where a word begins or ends
+)
+
+
 def spaced(pattern: str) -> str:
-    """The pattern with every space made to match white space of up to 200 characters; those of a class stay."""
+    """The pattern with every space made to match white space of up to 200 characters, and every quote any quote or none.
+
+    What stands in a class of characters stays.
+    """
     parts: List[str] = []
     escaped = in_class = False
     for letter in pattern:
-        if letter == " " and not in_class:
+        if letter in " '" and not in_class:
             if escaped:
                 parts.pop()
-            parts.append(r"\s{1,200}")
+            parts.append(_SPACE if letter == " " else _QUOTE)
             escaped = False
             continue
         if not escaped and letter == "[":
