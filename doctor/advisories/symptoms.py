@@ -59,7 +59,7 @@ _QUOTE = (
 
 
 def spaced(pattern: str) -> str:
-    """The pattern with every space made to match white space of up to 200 characters, and every quote any quote or none.
+    """The pattern with every space made to match up to 200 of white space, and every quote any quote or none.
 
     What stands in a class of characters stays.
     """
