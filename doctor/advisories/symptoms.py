@@ -1,7 +1,7 @@
 """A symptom: a pattern that is compiled when a log may hold it, and words of which every match must hold one.
 
-`Model vocab size: 0` is looked for only in lines that hold "vocab". The words are found in the pattern's own syntax tree,
-when advisories.json is written; a pattern of which none can be said ("\\d+%") is searched for in every line.
+`Model vocab size: 0` is looked for only in lines that hold "vocab". The words are found in the pattern's own syntax
+tree, when advisories.json is written; a pattern of which none can be said ("\\d+%") is searched for in every line.
 """
 
 import re
@@ -52,15 +52,24 @@ class Symptom:
         return f"Symptom({self.pattern!r})"
 
 
+_SPACE = r"\s{1,200}"
+_QUOTE = (
+    r"""(?:['"`\u2018\u2019]|(?<![\w.])|(?![\w.-]))"""  # another sort, or none where a word begins or ends
+)
+
+
 def spaced(pattern: str) -> str:
-    """The pattern with every space made to match white space of up to 200 characters; those of a class stay."""
+    """The pattern with every space made to match up to 200 of white space, and every quote any quote or none.
+
+    What stands in a class of characters stays.
+    """
     parts: List[str] = []
     escaped = in_class = False
     for letter in pattern:
-        if letter == " " and not in_class:
+        if letter in " '" and not in_class:
             if escaped:
                 parts.pop()
-            parts.append(r"\s{1,200}")
+            parts.append(_SPACE if letter == " " else _QUOTE)
             escaped = False
             continue
         if not escaped and letter == "[":

@@ -1,7 +1,7 @@
 """A log in (and facts, if any), ranked causes out: the advisories whose symptoms the log shows.
 
-reading.py keeps the lines that can matter, decisive.py finds the error among them, log_facts.py the facts that they tell,
-matching.py the advisories that they show, judging.py says how sure that is, remedy.py what to do on this machine.
+reading.py keeps the lines that can matter, decisive.py finds the error among them, log_facts.py the facts that they
+tell, matching.py the advisories that they show, judging.py says how sure that is, remedy.py what to do on this machine.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from envdoc.doctor.why.decisive import root_line
 from envdoc.doctor.why.judging import GUESS, Judgement, judge
-from envdoc.doctor.why.log_facts import log_facts, same_machine, site_packages, together
+from envdoc.doctor.why.log_facts import log_facts, site_packages, together
 from envdoc.doctor.why.reading import Reading, read_log
 from envdoc.doctor.why.remedy import remedy
 from envdoc.doctor.why.text import why_text
@@ -20,8 +20,8 @@ SCHEMA_VERSION = 1
 MOST_EVIDENCE = 4
 
 Log = Union[str, bytes, Iterable[bytes]]
-# The facts of the machine that envdoc runs on, if it looks like the one of the log: it is given the site-packages folders
-# of the log and what the log tells, and returns a snapshot's JSON and a word for it, or None.
+# The facts of the machine that envdoc runs on, if it looks like the one of the log: it is given the site-packages
+# folders of the log and what the log tells, and returns a snapshot's JSON and a word for it, or None.
 Here = Callable[[Sequence[str], Mapping[str, Any]], Optional[Tuple[Mapping[str, Any], str]]]
 
 

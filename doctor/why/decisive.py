@@ -1,7 +1,7 @@
 """Which lines of a log decide: the root of the last chain of exceptions, not the wrapper around it and not Ctrl-C.
 
-A launcher's ChildFailedError, a spawn's ProcessRaisedException or "Failed to import X because of the following error" say
-that something failed; what failed stands before. Each process's lines are read by themselves.
+A launcher's ChildFailedError, a spawn's ProcessRaisedException or "Failed to import X because of the following error"
+say that something failed; what failed stands before. Each process's lines are read by themselves.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Bytes of a log as text: UTF-8, what PowerShell writes (UTF-16), and the code pages of Chinese and Western consoles."""
+"""Bytes of a log as text: UTF-8, what PowerShell writes (UTF-16), and the code pages of Chinese and Western ones."""
 
 import codecs
 from typing import Iterable, Iterator

@@ -1,11 +1,11 @@
-"""How sure a cause is, from what the log shows and what the facts say. The numbers were set on shared/corpus (docs/why.md).
+"""How sure a cause is, from what the log shows and what the facts say; the numbers are measured (docs/why.md).
 
-Three things count: whether the line is of this cause alone, whether it is the error that decided, and whether the facts are
-those that the advisory names. What a user says of a run that printed nothing counts less than any line of a log.
+Three things count: whether the line is of this cause alone, whether it is the error that decided, and whether the facts
+are those that the advisory names. What a user says of a run that printed nothing counts less than any line of a log.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.advisories import Advisory, advisories
 from envdoc.doctor.advisories.conditions import Judged, judged, verdict
@@ -17,7 +17,9 @@ from envdoc.doctor.why.resemblance import resemblances
 TELLING, SHARED = 0.85, 0.42  # a line of this cause alone; a line that it shares
 SAID_TELLING, SAID_SHARED = 0.5, 0.32  # the same in the user's words about the run
 ALIKE = 0.45  # times the resemblance: no pattern at all
+MOST_ALIKE = 0.45
 LEAST_ALIKE = 0.3  # of the weight of the description's words
+ANOTHER_PLACE = 0.85  # the doubt that is left for each other place that shows it, times
 FACTS_AGREE = 0.5  # the doubt that is left, times
 SOME_FACTS_AGREE = 0.85
 FACTS_DISAGREE, FACTS_DISAGREE_SHARED = 0.45, 0.2  # the confidence that is left, times
@@ -28,6 +30,7 @@ ROLE = {
     Role.PLAIN: 0.55,
 }  # where another line decides
 CONTESTED = 0.85  # where another class shows in the same line and the facts do not tell them apart
+UNTOLD = 0.02  # of two that are as sure, the one that asks nothing of facts that are not told comes first
 LEAST = 0.12
 GUESS = 0.5  # what is below is shown as a guess
 MOST_CAUSES = 6
@@ -53,11 +56,13 @@ def judge(lines: Sequence[Line], facts: Mapping[str, Any]) -> Tuple[Judgement, .
     page = Page(lines, log_roles)
     words = facts.get("code") if isinstance(facts.get("code"), str) else ""
     alike = {advisory.id: score for score, advisory in resemblances(words)} if words else {}
+    said = Page([Line(1, str(words))], [Role.PLAIN]) if words else None
     found = []
     for advisory in advisories():
         matches = page.matches(advisory)
         if matches:
-            found.append(_shown(advisory, matches, decided, facts, alike.get(advisory.id, 0.0)))
+            others = page.others(advisory, matches) + bool(said is not None and said.matches(advisory))
+            found.append(_shown(advisory, matches, decided, facts, alike.get(advisory.id, 0.0), others))
     found = _contested(found)
     if words and not any(one.confidence >= GUESS for one in found):
         known = {one.advisory.id for one in found}
@@ -70,14 +75,22 @@ def judge(lines: Sequence[Line], facts: Mapping[str, Any]) -> Tuple[Judgement, .
 
 def _order(one: Judgement) -> Tuple[float, str]:
     length = max((match.length for match in one.matches), default=0)
-    return (-(one.confidence + 0.06 * one.likeness + 0.0002 * length), one.advisory.id)
+    untold = UNTOLD if one.agrees is None and (one.advisory.conditions or one.advisory.when.any) else 0.0
+    return (-(one.confidence + 0.06 * one.likeness + 0.0002 * length - untold), one.advisory.id)
 
 
 def _shown(
-    advisory: Advisory, matches: Tuple[Match, ...], decided: bool, facts: Mapping[str, Any], likeness: float
+    advisory: Advisory,
+    matches: Tuple[Match, ...],
+    decided: bool,
+    facts: Mapping[str, Any],
+    likeness: float,
+    others: int,
 ) -> Judgement:
+    """`others`: how many more places show it, the user's words among them."""
     best = matches[0]
     confidence = (TELLING if best.is_telling else SHARED) * (ROLE[best.role] if decided else 1.0)
+    confidence = 1 - (1 - confidence) * ANOTHER_PLACE ** min(others, 2)
     return _weighed(advisory, confidence, facts, matches, likeness)
 
 
@@ -133,7 +146,10 @@ def _said(words: str, facts: Mapping[str, Any], alike: Mapping[str, float], has_
             said = ALIKE * likeness
         else:
             continue
-        found.append(_weighed(advisory, min(said, 0.7) * share, facts, (), likeness, words))
+        judgement = _weighed(advisory, min(said, 0.7) * share, facts, (), likeness, words)
+        if not matches:  # facts make no cause: they raise a resemblance by little
+            judgement = replace(judgement, confidence=min(judgement.confidence, said * 1.2, MOST_ALIKE))
+        found.append(judgement)
     return found
 
 
@@ -143,14 +159,6 @@ def _like_the_error(lines: Sequence[Line], facts: Mapping[str, Any]) -> List[Jud
     found = []
     for score, advisory in resemblances(error)[:3] if error else []:
         if score >= 0.62:
-            judgement = _weighed(advisory, min(0.45, 0.5 * score), facts, (), score, error)
-            found.append(replace(judgement, confidence=min(judgement.confidence, 0.45)))
+            judgement = _weighed(advisory, 0.5 * score, facts, (), score, error)
+            found.append(replace(judgement, confidence=min(judgement.confidence, MOST_ALIKE)))
     return found
-
-
-def classes(found: Sequence[Judgement]) -> Dict[str, float]:
-    """The confidence of the best cause of each class."""
-    best: Dict[str, float] = {}
-    for one in found:
-        best.setdefault(one.advisory.cause_class, one.confidence)
-    return best

@@ -42,26 +42,31 @@ _INSTALLED = re.compile(r"([A-Za-z][\w.]{0,60}(?:-[A-Za-z_][\w.]{0,60}){0,5})-(\
 _FOR_VERSION = re.compile(r"\bfor (torchao|torch|triton) version:? ?" + _VERSION)
 _INCOMPATIBLE_TORCH = re.compile(r"incompatible torch version " + _VERSION)
 _PYTHON = re.compile(
-    r"\bpython(3\.\d{1,2})[/\\]|\bcpython-3(\d{1,2})|\bPython(?: version)?:? (3\.\d{1,2}(?:\.\d{1,2})?)|[\\/]Python3(\d{1,2})[\\/]"
+    r"\bpython(3\.\d{1,2})[/\\]|\bcpython-3(\d{1,2})"
+    r"|\bPython(?: version)?:? (3\.\d{1,2}(?:\.\d{1,2})?)|[\\/]Python3(\d{1,2})[\\/]"
 )
 _SMI = re.compile(r"Driver Version: (\d{3}(?:\.\d{1,4}){0,2})(?:.{0,40}CUDA Version: (\d{1,2}\.\d))?")
 _DRIVER = re.compile(
     r"(?:nvidia driver(?: version)?|driver version)[:=]? ?(\d{3}\.\d{1,4}(?:\.\d{1,4})?)", re.IGNORECASE
 )
 _GPU = re.compile(
-    r"\b(?:NVIDIA )?((?:GeForce )?(?:RTX|GTX) (?:A|PRO )?\d{3,4}(?: Ti| SUPER| Ada| Blackwell)?|Tesla [A-Z]\d{1,3}|[ABHLV]\d{2,3}[a-z]{0,3}"
+    r"\b(?:NVIDIA )?((?:GeForce )?(?:RTX|GTX) (?:A|PRO )?\d{3,4}(?: Ti| SUPER| Ada| Blackwell)?|Tesla [A-Z]\d{1,3}"
+    r"|[ABHLV]\d{2,3}[a-z]{0,3}"
     r"(?=-(?:SXM|PCIE|PCIe)| 80GB| 40GB)|GH200|GB200|GB10|Quadro [\w ]{2,12})\b"
 )
 _CAPABILITY = re.compile(
-    r"CUDA [Cc]apability (?:sm_)?(\d{1,2})\.?(\d)\b(?! *>)|compute capability:? (\d{1,2}\.\d)\b|CUDA: (\d{1,2}\.\d)\. CUDA Toolkit"
+    r"CUDA [Cc]apability (?:sm_)?(\d{1,2})\.?(\d)\b(?! *>)|compute capability:? (\d{1,2}\.\d)\b"
+    r"|CUDA: (\d{1,2}\.\d)\. CUDA Toolkit"
 )
 _GLIBC = re.compile(r"glibc-?(2\.\d{1,2})\b|ldd \([^)]{1,40}\) (2\.\d{1,2})\b")
 _ASSIGNED = re.compile(r"(?:^|export |set |\$env:|ENV )\b([A-Z][A-Z0-9_]{2,60}) ?= ?['\"]?([^'\"\s;]{1,200})")
 _VARIABLES = re.compile(
-    r"CUDA|NCCL|HF_|LD_|PYTHON|TORCH|TRANSFORMERS|DS_|BNB|TRITON|TOKENIZERS|WORLD_SIZE|LOCAL_RANK|OMP|MAX_JOBS|XDG|PYTORCH|HSA|ROCR|HIP"
+    r"CUDA|NCCL|HF_|LD_|PYTHON|TORCH|TRANSFORMERS|DS_|BNB|TRITON|TOKENIZERS|WORLD_SIZE|LOCAL_RANK|OMP"
+    r"|MAX_JOBS|XDG|PYTORCH|HSA|ROCR|HIP"
 )
 _ELSEWHERE = re.compile(
-    r"no matching distribution|could not find a version|is required|requires? |required|pip install|>=|<=|==.{0,60},|upgrade to|please|at least|needs",
+    r"no matching distribution|could not find a version|is required|requires? |required|pip install|>=|<=|==.{0,60},"
+    r"|upgrade to|please|at least|needs",
     re.IGNORECASE,
 )
 _WINDOWS = re.compile(

@@ -45,6 +45,15 @@ class Page:
                 return tuple(sorted(found, key=lambda one: (-one.role, -one.length, one.place)))
         return ()
 
+    def others(self, advisory: Advisory, matches: Tuple[Match, ...]) -> int:
+        """In how many more places the advisory shows itself: other lines, by other symptoms."""
+        places = {match.place for match in matches}
+        if matches[0].is_telling:
+            places |= {
+                match.place for pattern in advisory.weak_symptom for match in self._best(pattern, False)
+            }
+        return len(places) - 1
+
     def _best(self, pattern: Symptom, is_telling: bool) -> Iterable[Match]:
         """The match in the weightiest line, of those the last."""
         best: List[Match] = []

@@ -62,6 +62,7 @@ _others = tuple(re.compile(pattern) for pattern in _OTHER)
 _levels = tuple(re.compile(pattern) for pattern in _LEVELS)
 _FIRST = re.compile(
     r"[\[(\dA-Z>#|\u2502\u2022\u25cf]|\w{1,60}[.-]\w|std|rank|worker|node|host|gpu|pid|E {3}|[a-z_.]+ - "
+    r"| ?[a-z_][\w.]{1,80}:[\w<>]{1,60}:\d"
 )
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from envdoc.doctor.advisories import _load, advisories, symptom
+from envdoc.doctor.advisories import FOLDER, _load, advisories, symptom
 from envdoc.doctor.advisories.conditions import holds
-from envdoc.doctor.probes.runner import DEFAULT_PROBES
 
 TAXONOMY = Path(__file__).with_name("taxonomy.txt").read_text().splitlines()[1:]
 
@@ -32,8 +31,9 @@ def test_advisory_is_complete(advisory):
 
 @every()
 def test_reproducer_exists(advisory):
-    """A reproducer that is named is a probe that envdoc has."""
-    assert advisory.reproducer in ("", *DEFAULT_PROBES)
+    """A reproducer that is named is a script of reproducers/."""
+    script = FOLDER / "reproducers" / f"{advisory.reproducer}.py"
+    assert not advisory.reproducer or script.is_file()
 
 
 @every()

@@ -67,7 +67,7 @@ def test_nearly_every_pattern_has_words():
 
 def test_a_space_of_a_class_stays_one():
     """Only a plain space stands for a run of white space, and an escaped one too."""
-    assert r"a\s{1,200}b[ c]\s{1,200}\\s{1,200}" == spaced("a b[ c]\\ \\\\ ")
+    assert r"a\s{1,200}b[ c]\s{1,200}\\\s{1,200}" == spaced("a b[ c]\\ \\\\ ")
 
 
 def test_json_is_what_the_files_say():

