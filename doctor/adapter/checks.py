@@ -8,24 +8,11 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.adapter.names import PREFIX, layer, pairs, parse
 from envdoc.doctor.adapter.verdict import Check
+from envdoc.doctor.tables.pickle_names import dangerous
 from envdoc.doctor.tables.versions import satisfies
 from envdoc.doctor.weights.archive import Archive, Tensor
 from envdoc.doctor.weights.numbers import Seen, look
 
-# Modules whose import in a pickle is never an accident.
-DANGEROUS = (
-    "os.",
-    "posix.",
-    "nt.",
-    "subprocess.",
-    "sys.",
-    "builtins.",
-    "__builtin__.",
-    "runpy.",
-    "socket.",
-    "shutil.",
-)
-DANGEROUS += ("pickle.", "importlib.", "webbrowser.", "ctypes.", "commands.", "pty.", "code.", "marshal.")
 NESTED = "<0.21.0"  # run on both sides: below, such names load nothing; from 0.21.0 on they do
 Config = Mapping[str, Any]
 
@@ -89,7 +76,7 @@ def _foreign(archive: Archive) -> List[Check]:
         return []
     if not archive.foreign:
         return []
-    bad = [name for name in archive.foreign if name.startswith(DANGEROUS)]
+    bad = dangerous(archive.foreign)
     told = f"its pickle names {', '.join((bad or list(archive.foreign))[:3])}, which no tensor needs"
     told += "; do not load it with torch.load below 2.6" if bad else "; `weights_only` refuses to load it"
     return [Check("pickle", False, told, grave=bool(bad))]
@@ -98,8 +85,8 @@ def _foreign(archive: Archive) -> List[Check]:
 def _keys(names: Sequence[str], peft: Optional[str], kind: str, origin: str) -> List[Check]:
     """The names as peft would look for them."""
     if origin == "MLX":
-        told = f"{len(names)} names are MLX's, which peft does not load; mlx_lm does"
-        return [Check("keys", False, told, grave=False)]
+        words = f"{len(names)} names are MLX's, which peft does not load; mlx_lm does"
+        return [Check("keys", False, words, grave=False)]
     told = {name: parse(name) for name in names}
     named = [name for name in names if told[name].adapter]
     compiled = [name for name in names if told[name].compiled]

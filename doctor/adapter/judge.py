@@ -68,7 +68,7 @@ def _beside(folder: AdapterFolder) -> List[Check]:
             told = f"{OLD} lies beside {SAFE}, of the same time; peft reads the latter"
             checks.append(Check("old file", True, told, OLD))
         elif age > 0:
-            told = f"{OLD} is {_ago(age)} older than {SAFE} and stale: peft below 0.3.1 and scripts with torch.load read it"
+            told = f"{OLD} is {_ago(age)} older than {SAFE} and stale; torch.load in a script reads it"
             checks.append(Check("old file", False, told, OLD, grave=False))
         else:
             told = f"{SAFE} is {_ago(-age)} older than {OLD}: peft reads the older one"

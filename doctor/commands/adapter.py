@@ -1,4 +1,4 @@
-"""`envdoc verify`: what an adapter's folder tells by itself, two folders side by side, a rescue; then the proof by torch."""
+"""`envdoc verify`: an adapter's folder by itself, two side by side, a rescue; then the proof by torch."""
 
 import dataclasses
 import json
@@ -7,8 +7,6 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
-
-import typer
 
 from envdoc.doctor.commands.output import announce, write
 from envdoc.doctor.errors import EnvdocError

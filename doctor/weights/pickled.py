@@ -51,7 +51,6 @@ class Storage(NamedTuple):
 
     dtype: str
     key: str
-    count: int
 
 
 class View(NamedTuple):
@@ -402,7 +401,7 @@ class _Machine:
         if not isinstance(told, tuple) or len(told) < 5 or told[0] != "storage":
             return _Unknown()
         kind = told[1].name if isinstance(told[1], _Global) else ""
-        found = Storage(STORAGES.get(kind.rpartition(".")[2], ""), str(told[2]), int(told[4]))
+        found = Storage(STORAGES.get(kind.rpartition(".")[2], ""), str(told[2]))
         self.storages.append(found)
         return found
 

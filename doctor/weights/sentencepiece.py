@@ -2,7 +2,7 @@
 
 Field numbers are those of google/sentencepiece, src/sentencepiece_model.proto: ModelProto.pieces = 1 and .trainer_spec
 = 2; SentencePiece.piece = 1 and .type = 3; TrainerSpec.model_type = 3, .byte_fallback = 35, .unk_id to .pad_id = 40 to
-43, .unk_piece to .pad_piece = 45 to 48. Ids that are left out have the defaults 0, 1, 2 and -1.
+43. Ids that are left out have the defaults 0, 1, 2 and -1.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from typing import Dict, Iterator, Tuple, Union
 UNKNOWN, CONTROL, USER_DEFINED, BYTE = 2, 3, 4, 6
 KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _IDS = {40: "unk", 41: "bos", 42: "eos", 43: "pad"}
-_PIECES = {45: "unk", 46: "bos", 47: "eos", 48: "pad"}
 _DEFAULT_IDS = {"unk": 0, "bos": 1, "eos": 2, "pad": -1}
 
 
@@ -51,9 +50,9 @@ def parse(data: bytes) -> SentencePieceModel:
         raise ValueError("there is no piece in it")
     ids = dict(_DEFAULT_IDS)
     for number, name in _IDS.items():
-        value = trainer.get(number)
-        if isinstance(value, int):
-            ids[name] = _signed(value)
+        told = trainer.get(number)
+        if isinstance(told, int):
+            ids[name] = _signed(told)
     ids = {name: _checked(name, i, pieces, kinds) for name, i in ids.items()}
     specials = tuple((name, i, pieces[i]) for name, i in ids.items() if 0 <= i < len(pieces))
     algorithm = trainer.get(3, 1)
