@@ -29,7 +29,7 @@ def name_of(folder: ModelFolder) -> str:
     """The folder's own name, short enough for a title; of the hub's cache the model's."""
     cached = re.search(r"models--([^/]+)/snapshots/[^/]+/?$", folder.path)
     name = cached.group(1).rpartition("--")[2] if cached else folder.path.rstrip("/").rpartition("/")[2]
-    return shorten(name or folder.path, 28)
+    return shorten(name or folder.path, 20)
 
 
 def repair_of(folder: ModelFolder) -> Tuple[str, ...]:

@@ -149,7 +149,7 @@ def dtype_known(machine: Snapshot) -> List[Problem]:
     if dtype.replace("torch.", "", 1) in DTYPES:
         return []
     return [
-        Problem({"model": name_of(folder), "dtype": shorten(dtype, 20)}, (f"config.json: {dtype}",), LOADING)
+        Problem({"model": name_of(folder), "dtype": shorten(dtype, 12)}, (f"config.json: {dtype}",), LOADING)
     ]
 
 
