@@ -18,7 +18,7 @@ from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.files import open_file, read_bytes
 from envdoc.doctor.weights import safetensors
 from envdoc.doctor.weights.archive import Archive
-from envdoc.doctor.weights.pickled import follow, pickle_name
+from envdoc.doctor.weights.pickled import UNREADABLE, follow, pickle_name
 
 MOST_OTHER_BYTES = 1 << 26
 _HEADS = {"BINUNICODE": 5, "SHORT_BINUNICODE": 2}
@@ -56,7 +56,7 @@ def rescue(folder: AdapterFolder, out: Path) -> Tuple[int, Path]:
         _copy_rest(folder.path, building, {archive.path.name for archive in folder.archives})
         building.chmod(0o755)
         building.rename(out)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         shutil.rmtree(building, ignore_errors=True)
         raise EnvdocError(f"`{out}` could not be written: {error}.", "Nothing was left there.") from error
     except BaseException:

@@ -7,13 +7,15 @@ only a name: those that tensors need are understood, and all others are listed a
 
 import io
 import pickletools
+import struct
 import zipfile
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from envdoc.doctor.files import open_file
-from envdoc.doctor.weights.archive import WIDTHS, Archive, Tensor, pointer, product, read_range
+from envdoc.doctor.weights.archive import BLOCK_BYTES, WIDTHS, Archive, Tensor, pointer, product, read_range
 from envdoc.doctor.weights.safetensors import LFS
 
 MOST_PICKLE_BYTES = 1 << 27
@@ -44,6 +46,24 @@ _PLAIN = {
     "torch.storage.TypedStorage",
     *(f"torch.{name}" for name in STORAGES),
 }
+
+
+# What reading a damaged zip or pickle raises.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,  # a compression that Python does not know
+    RuntimeError,  # an encrypted file; the archive was closed
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 class Storage(NamedTuple):
@@ -87,7 +107,7 @@ def read(path: Path) -> Archive:
         if pointer(path):
             return Archive(path, "pickle", size, problem=LFS)
         value, foreign, places = _opened(path)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE as error:
         return Archive(path, "pickle", _size(path), problem=f"it cannot be read: {str(error)[:120]}")
     if not isinstance(value, dict):
         told = "what it holds is no dictionary of tensors"
@@ -187,6 +207,8 @@ def _tensor(path: Path, name: str, view: View, place: Optional[Place]) -> Any:
     last = view.offset + sum((size - 1) * step for size, step in zip(shape, stride))
     if product(shape) and (last + 1) * width > place.length:
         return f"needs {(last + 1) * width:,} bytes, and its storage has {place.length:,}"
+    if product(shape) * width > place.length:
+        return "is larger than its storage, whose numbers it repeats"
     if _in_order(shape, stride):
         source = partial(_straight, path, place, view.offset * width, product(shape) * width)
     else:
@@ -204,14 +226,23 @@ def _in_order(shape: Tuple[int, ...], stride: Tuple[int, ...]) -> bool:
 
 
 def _straight(path: Path, place: Place, begin: int, length: int) -> Iterator[bytes]:
+    """The bytes of a storage from `begin` on. Raises OSError, also where a compressed one is damaged."""
     if not place.member:
         yield from read_range(path, place.begin + begin, length)
         return
-    with open_file(path) as raw, zipfile.ZipFile(io.BufferedReader(raw)) as archive, archive.open(
-        place.member
-    ) as file:
-        file.read(begin)
-        yield file.read(length)
+    try:
+        with open_file(path) as raw, zipfile.ZipFile(io.BufferedReader(raw)) as z, z.open(
+            place.member
+        ) as file:
+            file.seek(begin)
+            while length > 0:
+                block = file.read(min(length, BLOCK_BYTES))
+                if not block:
+                    return
+                yield block
+                length -= len(block)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise OSError(f"`{place.member}` of it is damaged: {error}") from error
 
 
 def _gathered(path: Path, place: Place, view: View, width: int) -> Iterator[bytes]:
@@ -236,7 +267,7 @@ def _follow(file: Any) -> Pickled:
     try:
         for opcode, argument, place in pickletools.genops(file):
             machine.step(opcode.name, argument, (place or 0) - start)
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, OverflowError, struct.error, EOFError) as error:
         raise ValueError(f"its pickle cannot be followed ({type(error).__name__})") from error
     return Pickled(
         machine.stack[-1] if machine.stack else None,
