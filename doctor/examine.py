@@ -47,11 +47,19 @@ def look(
     with either of them a file is written to the working folder, to time its disk. `model` is a folder, a run file or
     a name on the hub; EnvdocError where it is none of them.
     """
-    wanted = None
+    wanted = read = None
     if model is not None:
-        from envdoc.doctor.facts.model_files import wanted_model  # start-up time counts without it
+        from envdoc.doctor.facts.model_files import (
+            model_folder,
+            wanted_model,
+        )  # start-up time counts without them
 
         wanted = wanted_model(model, os.environ)
+        folder = model_folder(model, os.environ)
+        if folder is not None:
+            from envdoc.doctor.facts.model_folder import read_model_folder
+
+            read = read_model_folder(folder)
     tell = on_probe or (lambda name: None)
     with contextlib.ExitStack() as children:  # on Ctrl-C and on an error they end first
         runs: List[ProbeRun] = []
@@ -66,7 +74,7 @@ def look(
         # The probes import while files are read here; but nothing else runs beside a measurement.
         early = not (quick or online or deep)
         facts = collect(target, quick=quick, deep=deep, on_interpreter=run_probes if early else None)
-        snapshot = dataclasses.replace(facts, model=wanted)
+        snapshot = dataclasses.replace(facts, model=wanted, model_folder=read)
         if online or deep:
             from envdoc.doctor.facts.rented import measured
 

@@ -12,8 +12,11 @@ from envdoc.train.libraries import load_libraries
 from envdoc.train.progress import say
 
 
-def judge(folder: Path, base: Optional[str], form: str) -> int:
-    """Print the verdict as text or JSON; 0 where the adapter is real, 1 where it is not. Raises TrainError."""
+def judge(folder: Path, base: Optional[str], form: str, static: Optional[str] = None) -> int:
+    """Print the verdict as text or JSON; 0 where the adapter is real, 1 where it is not. Raises TrainError.
+
+    `static` names a JSON file with what was read off the folder before: its checks lead those of the document.
+    """
     started = time.monotonic()
     described = _describe(folder)
     load_libraries()
@@ -24,12 +27,14 @@ def judge(folder: Path, base: Optional[str], form: str) -> int:
     base_folder, loaded = _load_base(folder, described, receipt, base)
     proof = prove_folder(folder, loaded, receipt, base_folder)
     if form == "json":
+        before = json.loads(Path(static).read_text(encoding="utf-8")) if static else {"checks": []}
         document = {
+            **before,
             "schema_version": 1,
             "adapter": str(folder),
             "base": str(base_folder),
             "real": proof.real,
-            "checks": proof.to_json(),
+            "checks": before["checks"] + proof.to_json(),
             "seconds": round(time.monotonic() - started, 3),
         }
         print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,7 +1,7 @@
 """Started by path in the target interpreter; the doctor's only way to the pipeline.
 
     python .../train/launch.py train [--config FILE] [--context FILE.json] [--dry-run] [--resume] [key=value ...]
-    python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json]
+    python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json] [--static FILE.json]
 
 Exit codes: 0 done and proved; 1 the adapter is not real, or training diverged; 2 misuse, bad input or a full disk;
 130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
@@ -129,13 +129,16 @@ def verify(words: List[str]) -> int:
     parser.add_argument("adapter", metavar="ADAPTER")
     parser.add_argument("--base", metavar="FOLDER", help="the base model, where it has moved")
     parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--static", metavar="FILE.json", help="what the doctor read off the files, for the document"
+    )
     given = parser.parse_args(words)
     prepare_process()
     with tempfile.TemporaryDirectory(prefix="envdoc-verify-") as scratch:
         os.environ["HF_MODULES_CACHE"] = scratch
         from envdoc.train.judge import judge
 
-        return judge(Path(given.adapter), given.base, given.format)
+        return judge(Path(given.adapter), given.base, given.format, given.static)
 
 
 if __name__ == "__main__":

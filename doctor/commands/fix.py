@@ -45,6 +45,11 @@ def fix(
     wheelhouse: Optional[Path] = typer.Option(
         None, "--wheelhouse", metavar="DIR", help="Take every wheel from there; no network."
     ),
+    model: Optional[Path] = typer.Option(
+        None, "--model", metavar="DIR", help="Mend a model's folder instead: the files of an old conversion."
+    ),
+    diff: bool = typer.Option(False, "--diff", help="With --model: the changes as a diff and nothing else."),
+    undo: bool = typer.Option(False, "--undo", help="With --model: put the originals back."),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json, for the plan."),
 ) -> None:
@@ -55,6 +60,12 @@ def fix(
 
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
+    if model is not None:
+        from envdoc.doctor.commands.model import mend_model
+
+        raise typer.Exit(mend_model(model, diff, apply, yes, undo, format))
+    if diff or undo:
+        raise EnvdocError("`--diff` and `--undo` are for a model's folder.", "Name it with `--model DIR`.")
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
     plan = _plan(python, profile, only)

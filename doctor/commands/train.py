@@ -48,31 +48,30 @@ def train(
     from envdoc.doctor.handoff import context, launch
 
     told = context(snapshot)
-    raise typer.Exit(launch(target.path, arguments + overrides, told, _without_gpu(snapshot)))
+    raise typer.Exit(launch(target.path, arguments + overrides, told, without_gpu(snapshot)))
 
 
 def verify(
-    adapter: Path = typer.Argument(..., metavar="ADAPTER", help="The folder of an adapter."),
+    adapter: Path = typer.Argument(
+        ..., metavar="ADAPTER", help="The folder of an adapter, whoever wrote it."
+    ),
+    other: Optional[Path] = typer.Argument(
+        None, metavar="[OTHER]", help="A second one: say what differs, by layer."
+    ),
     base: Optional[Path] = typer.Option(
         None, "--base", metavar="FOLDER", help="Its base model, if that has moved."
     ),
+    rescue: Optional[Path] = typer.Option(
+        None, "--rescue", metavar="OUT", help="Write a new folder with the names that peft loads."
+    ),
+    static: bool = typer.Option(False, "--static", help="Read files only; load no base model."),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
 ) -> None:
-    """Say whether an adapter is real: its tensors, its hash, and what it does to its base model."""
-    from envdoc.doctor.handoff import launch
+    """Say whether an adapter is real: its tensors, names and numbers, and what it does to its base model."""
+    from envdoc.doctor.commands.adapter import verify as judge
 
-    if format not in ("text", "json"):
-        raise EnvdocError(f"`--format {format}` is none of text, json.")
-    if not adapter.is_dir():
-        raise EnvdocError(
-            f"There is no adapter folder at `{adapter}`.", "`envdoc train` prints where it saves one."
-        )
-    target = choose_target(python, os.environ, home())
-    hide_gpus = _without_gpu(_require_libraries(target))
-    arguments = ["verify", str(adapter), "--format", format]
-    arguments += ["--base", str(base)] if base is not None else []
-    raise typer.Exit(launch(target.path, arguments, hide_gpus=hide_gpus))
+    raise typer.Exit(judge(adapter, other, base, rescue, static, python, format))
 
 
 def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
@@ -120,7 +119,7 @@ def _tell(check: Check) -> None:
         announce(f"       -> {command}")
 
 
-def _without_gpu(snapshot: "Snapshot") -> bool:
+def without_gpu(snapshot: "Snapshot") -> bool:
     """True where the GPU of this machine must be hidden from an environment that was built without code for it."""
     from envdoc.doctor.handoff import is_for_cpu
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.model_config import with_config
@@ -68,6 +68,23 @@ def wanted_model(name: str, environ: Mapping[str, str]) -> WantedModel:
             model, source="name", parameters=size, download_bytes=stored, weight_bytes=stored
         )
     return dataclasses.replace(model, problem="its name tells no size; with --online the hub is asked for it")
+
+
+def model_folder(name: str, environ: Mapping[str, str]) -> Optional[Path]:
+    """The folder of that model on this machine: itself, a run file's, or a whole snapshot in the hub's cache.
+
+    None where there is none, or none with weights or a config.json in it. Raises EnvdocError as `wanted_model` does.
+    """
+    if name.endswith((".yaml", ".yml")):
+        inner = read_run_file(_path(name)).model
+        return None if inner == "tiny" or inner.endswith((".yaml", ".yml")) else model_folder(inner, environ)
+    folder = _path(name)
+    if name.strip() and _is_folder(folder):
+        return folder
+    whole = [
+        one for one in _snapshots(name, environ) if (one / "config.json").is_file() and not _is_partial(one)
+    ]
+    return whole[0] if whole else None
 
 
 def _path(name: str) -> Path:

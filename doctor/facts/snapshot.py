@@ -32,6 +32,17 @@ from envdoc.doctor.facts.snapshot_hardware import DeviceNode, Driver, Gpu, PciDe
 from envdoc.doctor.facts.snapshot_host import Host, Storage
 from envdoc.doctor.facts.snapshot_loader import Loading, Override, Preload
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
+from envdoc.doctor.facts.snapshot_model import (
+    ChatTemplate,
+    FileProblem,
+    ModelConfig,
+    ModelFolder,
+    ModelTokenizer,
+    ModelWeights,
+    SpecialIds,
+    SpecialToken,
+    WeightFile,
+)
 from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
 from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
@@ -50,6 +61,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "BitsandbytesBuild",
     "BitsandbytesLibrary",
+    "ChatTemplate",
     "CodeFloor",
     "CollectorError",
     "CondaOwned",
@@ -63,6 +75,7 @@ __all__ = [
     "ExtensionLibrary",
     "Extensions",
     "FileFault",
+    "FileProblem",
     "ForeignScripts",
     "Gpu",
     "GpuHealth",
@@ -75,6 +88,10 @@ __all__ = [
     "Loading",
     "Lock",
     "LockEntry",
+    "ModelConfig",
+    "ModelFolder",
+    "ModelTokenizer",
+    "ModelWeights",
     "NamedPath",
     "NamedThings",
     "Network",
@@ -91,6 +108,8 @@ __all__ = [
     "SharedFiles",
     "Shell",
     "Snapshot",
+    "SpecialIds",
+    "SpecialToken",
     "StaleFiles",
     "Storage",
     "Surroundings",
@@ -99,6 +118,7 @@ __all__ = [
     "TorchBuild",
     "TransformersBuild",
     "WantedModel",
+    "WeightFile",
     "from_json",
 ]  # one import for the whole tree
 
@@ -151,6 +171,7 @@ class Snapshot:
     network: Optional[Network] = None  # None: `check` ran without --online
     disk_speeds: Tuple[DiskSpeed, ...] = ()  # with --online or --deep
     model: Optional[WantedModel] = None  # None: `check` ran without --model
+    model_folder: Optional[ModelFolder] = None  # None: --model named no folder that is on this machine
     errors: Tuple[CollectorError, ...] = ()
 
     def package(self, name: str) -> Optional[Package]:

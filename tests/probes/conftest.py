@@ -1,15 +1,12 @@
 """Old packages laid over the patient, and probes run there; both once a session."""
 
-import hashlib
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from overlaid import install
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Status
@@ -17,28 +14,7 @@ from envdoc.doctor.probes import runner
 from envdoc.doctor.probes.runner import run_probes
 from envdoc.doctor.rules.registry import all_rules, judge
 
-REQUIREMENTS = Path(__file__).parent.parent / "overlays"
 FAMILIES = ("named_issues", "probe_results", "probe_layers", "deep_results", "gpu_rates", "gpu_identity")
-
-
-def install(python: Path, name: str) -> Path:
-    """The folder with the packages that tests/overlays/NAME.txt pins; built beside, then renamed."""
-    requirements = REQUIREMENTS / (name + ".txt")
-    cache = Path(os.environ.get("ENVDOC_TEST_CACHE") or Path.home() / ".cache" / "envdoc-tests")
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    folder = cache / "overlays" / f"{name}-{digest}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = tempfile.mkdtemp(prefix=folder.name + "-", dir=folder.parent)
-    command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-    command += ["--only-binary", ":all:", "--target", building, "-r", str(requirements)]
-    try:
-        subprocess.run(command, check=True, timeout=600)
-        Path(building).rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    return folder
 
 
 @pytest.fixture(scope="session")

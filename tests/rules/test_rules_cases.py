@@ -11,6 +11,7 @@ import cases_libraries
 import cases_loader
 import cases_machine
 import cases_machine_settings
+import cases_model
 import cases_network
 import cases_rented
 import cases_stack
@@ -32,6 +33,7 @@ FAILING = {
     **cases_loader.FAILING,
     **cases_machine.FAILING,
     **cases_machine_settings.FAILING,
+    **cases_model.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
     **cases_stack.FAILING,
@@ -47,13 +49,14 @@ PASSING = {
     **cases_loader.PASSING,
     **cases_machine.PASSING,
     **cases_machine_settings.PASSING,
+    **cases_model.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
     **cases_stack.PASSING,
     **cases_surroundings.PASSING,
 }
 
-SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED}
+SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED, **cases_model.SKIPPED}
 
 # The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
 PROBED = ("named_issues", "probe_results")
@@ -219,6 +222,17 @@ def test_remedies_fit(code, snapshot):
         ("SYS001", 3, Severity.WARNING),
         ("SYS040", 0, Severity.INFO),
         ("SYS040", 2, Severity.WARNING),
+        ("TOK022", 0, Severity.ERROR),
+        ("TOK022", 1, Severity.WARNING),  # the other file has the right end
+        ("TOK022", 2, Severity.WARNING),
+        ("TOK023", 0, Severity.ERROR),
+        ("TOK023", 1, Severity.WARNING),  # there is a row, which nobody has trained
+        ("TRF024", 0, Severity.ERROR),
+        ("TRF024", 1, Severity.WARNING),
+        ("TRF027", 0, Severity.INFO),
+        ("TRF027", 1, Severity.WARNING),
+        ("TRF029", 0, Severity.ERROR),
+        ("TRF029", 1, Severity.WARNING),
         ("TRF002", 0, Severity.WARNING),
         ("TRF002", 1, Severity.ERROR),
     ],
