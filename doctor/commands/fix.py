@@ -47,6 +47,12 @@ def fix(
     ),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json, for the plan."),
+    script: List[Path] = typer.Option(
+        [], "--script", metavar="FILE", help="Repair this training script or notebook instead."
+    ),
+    diff: bool = typer.Option(
+        False, "--diff", help="With --script: only show the repairs, as without --apply."
+    ),
 ) -> None:
     """Plan an environment that works on this machine; with --apply, build it, check it and switch to it."""
     from envdoc.doctor.fix.generations import Generations
@@ -55,6 +61,16 @@ def fix(
 
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
+    if diff and (apply or not script):
+        raise EnvdocError("`--diff` shows the repairs of a script.", "Use `envdoc fix --script FILE --diff`.")
+    if script:
+        if profile is not None or wheelhouse is not None or format != "text":
+            raise EnvdocError(
+                "`--script` repairs a script; it takes `--diff`, `--apply`, `--only` and `--python`."
+            )
+        from envdoc.doctor.commands.fix_script import fix_scripts
+
+        fix_scripts(script, python, apply, only)
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
     plan = _plan(python, profile, only)

@@ -34,6 +34,7 @@ from envdoc.doctor.facts.snapshot_loader import Loading, Override, Preload
 from envdoc.doctor.facts.snapshot_measured import Network, ProbeResult, Server
 from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
+from envdoc.doctor.facts.snapshot_script import Script, ScriptFile, Sighting
 from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
 from envdoc.doctor.facts.snapshot_system import (
     DriverFiles,
@@ -87,9 +88,12 @@ __all__ = [
     "PthProblem",
     "Question",
     "Remains",
+    "Script",
+    "ScriptFile",
     "Server",
     "SharedFiles",
     "Shell",
+    "Sighting",
     "Snapshot",
     "StaleFiles",
     "Storage",
@@ -151,6 +155,7 @@ class Snapshot:
     network: Optional[Network] = None  # None: `check` ran without --online
     disk_speeds: Tuple[DiskSpeed, ...] = ()  # with --online or --deep
     model: Optional[WantedModel] = None  # None: `check` ran without --model
+    script: Optional[Script] = None  # None: `check` ran without --script
     errors: Tuple[CollectorError, ...] = ()
 
     def package(self, name: str) -> Optional[Package]:

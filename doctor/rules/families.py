@@ -42,6 +42,7 @@ from envdoc.doctor.rules import (
     python,
     remains,
     rented,
+    script,
     shadows,
     shell,
     surrounding_limits,
@@ -110,4 +111,5 @@ families = (
     variable_tools,
     accelerate_file,
     compiling,
+    script,
 )

@@ -13,6 +13,7 @@ import cases_machine
 import cases_machine_settings
 import cases_network
 import cases_rented
+import cases_script
 import cases_stack
 import cases_surroundings
 import pytest
@@ -34,6 +35,7 @@ FAILING = {
     **cases_machine_settings.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
+    **cases_script.FAILING,
     **cases_stack.FAILING,
     **cases_surroundings.FAILING,
 }
@@ -49,11 +51,12 @@ PASSING = {
     **cases_machine_settings.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
+    **cases_script.PASSING,
     **cases_stack.PASSING,
     **cases_surroundings.PASSING,
 }
 
-SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED}
+SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED, **cases_script.SKIPPED}
 
 # The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
 PROBED = ("named_issues", "probe_results")
