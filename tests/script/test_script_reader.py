@@ -85,3 +85,18 @@ def test_nothing_of_the_script_runs(tmp_path):
     mark = tmp_path / "ran"
     look(tmp_path, f"open({str(mark)!r}, 'w')\n")
     assert not mark.exists()
+
+
+def test_an_advisory_can_ask_for_a_check(tmp_path):
+    """The snapshot's branch is what the condition `script:CHECK` is asked of."""
+    import dataclasses
+
+    from envdoc.doctor.advisories.conditions import holds
+
+    path = tmp_path / "a.py"
+    path.write_text("from peft import prepare_model_for_int8_training\n")
+    facts = {"script": dataclasses.asdict(look_at([path]))}
+    facts = json.loads(json.dumps(facts))
+    assert (True, False) == tuple(
+        holds([f"script:{name}"], [], facts) for name in ("removed-import", "pad-is-eos")
+    )
