@@ -61,6 +61,9 @@ def _judge(condition: str, facts: Mapping[str, Any]) -> Judged:
         return Judged(condition, _variable(rest, facts), rest)
     if kind in CHECKED and rest:
         found = facts.get(kind)
+        found = (
+            found.get("checks") if isinstance(found, Mapping) else found
+        )  # a snapshot's branch, or the names
         return Judged(condition, rest in found if isinstance(found, list) else None, f"{kind}: {rest}")
     if condition.startswith("os="):
         return Judged(condition, _system(condition[3:], facts), condition[3:])

@@ -20,7 +20,7 @@ from envdoc.doctor.report import FORMATS, renderer
 from envdoc.doctor.target import choose_target
 
 if TYPE_CHECKING:
-    from envdoc.doctor.facts.snapshot import Lock
+    from envdoc.doctor.facts.snapshot import Lock, Script
     from envdoc.doctor.suppressions import Suppression
 
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
@@ -29,6 +29,11 @@ MODEL = typer.Option(
     None, "--model", metavar="NAME|DIR|RUN.yaml", help="The model to be trained: is there room for it here?"
 )
 FACTS = typer.Option(None, "--facts", metavar="FILE", help="Judge a snapshot instead of this machine.")
+
+
+SCRIPT = typer.Option(
+    [], "--script", metavar="FILE", help="Examine this training script or notebook too, without running it."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +54,7 @@ def check(
     online: bool = ONLINE,
     model: Optional[str] = MODEL,
     facts: Optional[Path] = FACTS,
+    script: List[Path] = SCRIPT,
     lock: Optional[Path] = typer.Option(
         None, "--lock", metavar="FILE", help="Compare with a requirements file or pylock.toml."
     ),
@@ -83,6 +89,7 @@ def check(
     select, ignore = _prefixes(select), _prefixes(ignore)
     accepted = _accepted()
     locked = _locked(lock)
+    scripts = _scripts(script)
     if facts is not None:
         if deep:
             raise EnvdocError("`--deep` reads this machine's files, and `--facts` judges a recorded one.")
@@ -97,6 +104,8 @@ def check(
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
         snapshot = look(target, quick, on_probe, online, deep, model)
     snapshot = dataclasses.replace(snapshot, lock=locked)
+    if scripts is not None:
+        snapshot = dataclasses.replace(snapshot, script=scripts)
     result = examine(snapshot, target, started, select, ignore, not no_redact, verbose, timings, accepted)
     if output is None:
         write(renderer(format)(result))
@@ -286,6 +295,14 @@ def _locked(path: Optional[Path]) -> "Optional[Lock]":
     from envdoc.doctor.facts.lockfile import read_lock
 
     return read_lock(path) if path is not None else None
+
+
+def _scripts(paths: List[Path]) -> "Optional[Script]":
+    if not paths:
+        return None
+    from envdoc.doctor.script.look import look_at
+
+    return look_at(paths)
 
 
 def _log_file(log: str) -> BinaryIO:

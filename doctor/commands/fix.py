@@ -48,7 +48,12 @@ def fix(
     model: Optional[Path] = typer.Option(
         None, "--model", metavar="DIR", help="Mend a model's folder instead: the files of an old conversion."
     ),
-    diff: bool = typer.Option(False, "--diff", help="With --model: the changes as a diff and nothing else."),
+    script: List[Path] = typer.Option(
+        [], "--script", metavar="FILE", help="Repair this training script or notebook instead."
+    ),
+    diff: bool = typer.Option(
+        False, "--diff", help="With --model and --script: the changes as a diff and nothing else."
+    ),
     undo: bool = typer.Option(False, "--undo", help="With --model: put the originals back."),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json, for the plan."),
@@ -60,12 +65,27 @@ def fix(
 
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
+    if model is not None and script:
+        raise EnvdocError("`--model` and `--script` are two repairs.", "Give one of them at a time.")
     if model is not None:
         from envdoc.doctor.commands.model import mend_model
 
         raise typer.Exit(mend_model(model, diff, apply, yes, undo, format))
-    if diff or undo:
-        raise EnvdocError("`--diff` and `--undo` are for a model's folder.", "Name it with `--model DIR`.")
+    if undo:
+        raise EnvdocError("`--undo` is for a model's folder.", "Name it with `--model DIR`.")
+    if diff and (apply or not script):
+        raise EnvdocError(
+            "`--diff` shows the repairs of a script or of a model's folder.",
+            "Use `envdoc fix --script FILE --diff` or `envdoc fix --model DIR --diff`.",
+        )
+    if script:
+        if profile is not None or wheelhouse is not None or format != "text":
+            raise EnvdocError(
+                "`--script` repairs a script; it takes `--diff`, `--apply`, `--only` and `--python`."
+            )
+        from envdoc.doctor.commands.fix_script import fix_scripts
+
+        fix_scripts(script, python, apply, only)
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
     plan = _plan(python, profile, only)

@@ -45,6 +45,7 @@ from envdoc.doctor.facts.snapshot_model import (
 )
 from envdoc.doctor.facts.snapshot_packages import CodeFloor, CondaOwned, Lock, LockEntry, Remains, StaleFiles
 from envdoc.doctor.facts.snapshot_rented import DiskSpeed, Question, WantedModel
+from envdoc.doctor.facts.snapshot_script import Script, ScriptFile, Sighting
 from envdoc.doctor.facts.snapshot_shell import ForeignScripts, Launcher, PathEntry, Shell
 from envdoc.doctor.facts.snapshot_system import (
     DriverFiles,
@@ -104,9 +105,12 @@ __all__ = [
     "PthProblem",
     "Question",
     "Remains",
+    "Script",
+    "ScriptFile",
     "Server",
     "SharedFiles",
     "Shell",
+    "Sighting",
     "Snapshot",
     "SpecialIds",
     "SpecialToken",
@@ -172,6 +176,7 @@ class Snapshot:
     disk_speeds: Tuple[DiskSpeed, ...] = ()  # with --online or --deep
     model: Optional[WantedModel] = None  # None: `check` ran without --model
     model_folder: Optional[ModelFolder] = None  # None: --model named no folder that is on this machine
+    script: Optional[Script] = None  # None: `check` ran without --script
     errors: Tuple[CollectorError, ...] = ()
 
     def package(self, name: str) -> Optional[Package]:

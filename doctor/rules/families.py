@@ -44,6 +44,7 @@ from envdoc.doctor.rules import (
     python,
     remains,
     rented,
+    script,
     shadows,
     shell,
     surrounding_limits,
@@ -114,4 +115,5 @@ families = (
     variable_tools,
     accelerate_file,
     compiling,
+    script,
 )

@@ -14,6 +14,7 @@ import cases_machine_settings
 import cases_model
 import cases_network
 import cases_rented
+import cases_script
 import cases_stack
 import cases_surroundings
 import pytest
@@ -36,6 +37,7 @@ FAILING = {
     **cases_model.FAILING,
     **cases_network.FAILING,
     **cases_rented.FAILING,
+    **cases_script.FAILING,
     **cases_stack.FAILING,
     **cases_surroundings.FAILING,
 }
@@ -52,11 +54,13 @@ PASSING = {
     **cases_model.PASSING,
     **cases_network.PASSING,
     **cases_rented.PASSING,
+    **cases_script.PASSING,
     **cases_stack.PASSING,
     **cases_surroundings.PASSING,
 }
 
 SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED, **cases_model.SKIPPED}
+SKIPPED = {**cases_network.SKIPPED, **cases_rented.SKIPPED, **cases_script.SKIPPED}
 
 # The rules that judge a probe's result are tested with real probe runs over real old packages, in tests/probes.
 PROBED = ("named_issues", "probe_results")
