@@ -9,7 +9,7 @@ for name in ("CUDA_HOME", "CUDA_PATH"):
     os.environ.pop(name, None)
 os.environ["PATH"] = str(Path.cwd())
 
-from torch.utils import cpp_extension  # noqa: E402  looks for the toolkit when it is imported
+from torch.utils import cpp_extension
 
 cpp_extension.CUDA_HOME = cpp_extension._find_cuda_home() if Path("bin/nvcc").exists() else None
 raises(
