@@ -32,13 +32,8 @@ def test_advisory_is_complete(advisory):
 @every()
 def test_reproducer_exists(advisory):
     """A reproducer that is named is a script of reproducers/."""
-<<<<<<< HEAD
     script = FOLDER / "reproducers" / f"{advisory.reproducer}.py"
     assert not advisory.reproducer or script.is_file()
-=======
-    folder = Path(__file__).resolve().parents[2] / "doctor" / "advisories" / "reproducers"
-    assert not advisory.reproducer or (folder / f"{advisory.reproducer}.py").exists()
->>>>>>> 3131892 (Evidence of all library advisories; a reproducer is a script of reproducers/)
 
 
 @every()
