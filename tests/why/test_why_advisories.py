@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from envdoc.doctor.advisories import FOLDER, _load, advisories, symptom
+from envdoc.doctor.advisories import _load, advisories, symptom
 from envdoc.doctor.advisories.conditions import holds
 
+SOURCES = Path(__file__).resolve().parents[2] / "doctor" / "advisories"  # the reproducers are in no wheel
 TAXONOMY = Path(__file__).with_name("taxonomy.txt").read_text().splitlines()[1:]
 
 
@@ -32,7 +33,7 @@ def test_advisory_is_complete(advisory):
 @every()
 def test_reproducer_exists(advisory):
     """A reproducer that is named is a script of reproducers/."""
-    script = FOLDER / "reproducers" / f"{advisory.reproducer}.py"
+    script = SOURCES / "reproducers" / f"{advisory.reproducer}.py"
     assert not advisory.reproducer or script.is_file()
 
 
