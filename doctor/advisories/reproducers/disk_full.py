@@ -6,7 +6,7 @@ from _verdict import raises
 
 
 def write(path: str) -> str:
-    with open(path, "wb") as file:  # noqa: PTH123
+    with open(path, "wb") as file:
         torch.save({"weight": torch.ones(64, 64)}, file)
     return "saved"
 

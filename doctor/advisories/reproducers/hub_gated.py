@@ -6,8 +6,8 @@ from _verdict import raises
 
 serve()
 
-from huggingface_hub import hf_hub_download  # noqa: E402
-from transformers import AutoConfig  # noqa: E402
+from huggingface_hub import hf_hub_download
+from transformers import AutoConfig
 
 raised = None
 try:
