@@ -20,6 +20,7 @@ ALIKE = 0.45  # times the resemblance: no pattern at all
 MOST_ALIKE = 0.45
 LEAST_ALIKE = 0.3  # of the weight of the description's words
 ANOTHER_PLACE = 0.85  # the doubt that is left for each other place that shows it, times
+MOST_SHARED = 0.48  # shared lines alone, however many, are a guess
 FACTS_AGREE = 0.5  # the doubt that is left, times
 SOME_FACTS_AGREE = 0.85
 FACTS_DISAGREE, FACTS_DISAGREE_SHARED = 0.45, 0.2  # the confidence that is left, times
@@ -29,9 +30,8 @@ ROLE = {
     Role.WARNING: 0.55,
     Role.PLAIN: 0.55,
 }  # where another line decides
-HARMLESS = 0.3  # a warning that needs no action, where another line ended the run
 CONTESTED = 0.85  # where another class shows in the same line and the facts do not tell them apart
-UNTOLD = 0.02  # of two that are as sure, the one that asks nothing of facts that are not told comes first
+UNTOLD = 0.002  # of two that are as sure, the one that asks nothing of facts that are not told comes first
 LEAST = 0.12
 GUESS = 0.5  # what is below is shown as a guess
 MOST_CAUSES = 6
@@ -91,9 +91,8 @@ def _shown(
     """`others`: how many more places show it, the user's words among them."""
     best = matches[0]
     confidence = (TELLING if best.is_telling else SHARED) * (ROLE[best.role] if decided else 1.0)
-    if decided and advisory.cause_class == "harmless-warning" and best.role is not Role.DECISIVE:
-        confidence *= HARMLESS
-    confidence = 1 - (1 - confidence) * ANOTHER_PLACE ** min(others, 2)
+    raised = 1 - (1 - confidence) * ANOTHER_PLACE ** min(others, 2)
+    confidence = raised if best.is_telling else max(confidence, min(raised, MOST_SHARED))
     return _weighed(advisory, confidence, facts, matches, likeness)
 
 
