@@ -30,6 +30,7 @@ ROLE = {
     Role.WARNING: 0.55,
     Role.PLAIN: 0.55,
 }  # where another line decides
+HARMLESS = 0.3  # a warning that needs no action, where another line ended the run
 CONTESTED = 0.85  # where another class shows in the same line and the facts do not tell them apart
 UNTOLD = 0.002  # of two that are as sure, the one that asks nothing of facts that are not told comes first
 LEAST = 0.12
@@ -91,6 +92,8 @@ def _shown(
     """`others`: how many more places show it, the user's words among them."""
     best = matches[0]
     confidence = (TELLING if best.is_telling else SHARED) * (ROLE[best.role] if decided else 1.0)
+    if decided and advisory.cause_class == "harmless-warning" and best.role is not Role.DECISIVE:
+        confidence *= HARMLESS
     raised = 1 - (1 - confidence) * ANOTHER_PLACE ** min(others, 2)
     confidence = raised if best.is_telling else max(confidence, min(raised, MOST_SHARED))
     return _weighed(advisory, confidence, facts, matches, likeness)
