@@ -32,7 +32,9 @@ def test_advisory_is_complete(advisory):
 @every()
 def test_reproducer_exists(advisory):
     """A reproducer that is named is a script of reproducers/."""
-    scripts = Path(__file__).resolve().parents[2] / "doctor" / "advisories" / "reproducers"  # not in the wheel
+    scripts = (
+        Path(__file__).resolve().parents[2] / "doctor" / "advisories" / "reproducers"
+    )  # not in the wheel
     assert not advisory.reproducer or (scripts / f"{advisory.reproducer}.py").is_file()
 
 
