@@ -8,7 +8,6 @@ import pytest
 from envdoc.doctor.advisories import _load, advisories, symptom
 from envdoc.doctor.advisories.conditions import holds
 
-SOURCES = Path(__file__).resolve().parents[2] / "doctor" / "advisories"  # the reproducers are in no wheel
 TAXONOMY = Path(__file__).with_name("taxonomy.txt").read_text().splitlines()[1:]
 
 
@@ -33,8 +32,10 @@ def test_advisory_is_complete(advisory):
 @every()
 def test_reproducer_exists(advisory):
     """A reproducer that is named is a script of reproducers/."""
-    script = SOURCES / "reproducers" / f"{advisory.reproducer}.py"
-    assert not advisory.reproducer or script.is_file()
+    scripts = (
+        Path(__file__).resolve().parents[2] / "doctor" / "advisories" / "reproducers"
+    )  # not in the wheel
+    assert not advisory.reproducer or (scripts / f"{advisory.reproducer}.py").is_file()
 
 
 @every()
