@@ -27,6 +27,9 @@ from envdoc.doctor.redact_forms import (
 )
 
 
+_PLACEHOLDER = re.compile(r"<[A-Za-z -]{2,12}>")
+
+
 def redact(
     text: str, home: Optional[str] = None, user: Optional[str] = None, host: Optional[str] = None
 ) -> str:
@@ -165,7 +168,8 @@ def _address(match: "re.Match[str]") -> str:
         return quad
     if quad.startswith(("127.", "255.")) or quad == "0.0.0.0":
         return quad  # every machine's own, and often the very point of a message
-    before = match.string[max(0, match.start() - 100) : match.start()]
+    # The end of a placeholder of ours is no operator: `<GPU UUID> 10.0.0.5` is an address.
+    before = _PLACEHOLDER.sub("", match.string[max(0, match.start() - 100) : match.start()])
     return quad if _compiled(VERSION_BEFORE, 0).search(before) else "<IP address>"
 
 
