@@ -26,7 +26,6 @@ from envdoc.doctor.redact_forms import (
     Form,
 )
 
-
 _PLACEHOLDER = re.compile(r"<[A-Za-z -]{2,12}>")
 
 
