@@ -13,7 +13,7 @@ from envdoc.doctor.why.decoding import as_utf8, line_text
 from envdoc.doctor.why.prefixes import bare, unpacked
 
 BLOCK_BYTES = 1 << 20
-MOST_SHAPES = 12_000
+MOST_SHAPES = 8_000
 MOST_ALARMS = 4_000  # lines added after those
 TAIL_LINES = 1_500
 HEAD_CHARACTERS, TAIL_CHARACTERS = 1_600, 800  # kept of a long line
