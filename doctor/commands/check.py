@@ -1,4 +1,4 @@
-"""Commands that look: check, facts, diff, rules, explain, why, report."""
+"""Commands that look at a machine: check, facts, diff, report."""
 
 import dataclasses
 import json
@@ -6,11 +6,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, List, Optional, Tuple
 
 import typer
 
-from envdoc.doctor.commands.output import announce, save, write
+from envdoc.doctor.commands.output import announce, one_of, save, tell_broken_plugins, write
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.facts.self_description import ask_ahead
 from envdoc.doctor.finding import Target
@@ -41,9 +41,6 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
     app.command()(facts)
     app.command()(diff)
-    app.command()(rules)
-    app.command()(explain)
-    app.command()(why)
     app.command()(report)
 
 
@@ -75,8 +72,8 @@ def check(
 ) -> None:
     """Say what is wrong on this machine, why, and what to do."""
     started = time.perf_counter()
-    _one_of("--format", format, list(FORMATS))
-    _one_of("--fail-on", fail_on, ["error", "warning", "never"])
+    one_of("--format", format, list(FORMATS))
+    one_of("--fail-on", fail_on, ["error", "warning", "never"])
     if quick and deep:
         raise EnvdocError("`--quick` and `--deep` exclude each other.", "Leave both out for the usual check.")
     target = None if facts is not None else choose_target(python, os.environ, home())
@@ -111,7 +108,7 @@ def check(
         write(renderer(format)(result))
     else:
         save(text_for_file(result) if format == "text" else renderer(format)(result), output)
-    _tell_broken_plugins()
+    tell_broken_plugins()
     for one in unused(result.checks, accepted):
         announce(f"note: {one.source} suppresses {one.code}, which finds nothing here: remove the entry.")
     raise typer.Exit(result.exit_code(fail_on))
@@ -150,7 +147,7 @@ def diff(
     from envdoc.doctor.comparison import as_json, as_text, compare
     from envdoc.doctor.examine import load_snapshot
 
-    _one_of("--format", format, ["text", "json"])
+    one_of("--format", format, ["text", "json"])
     found = compare(load_snapshot(old), load_snapshot(new))
     told = (
         as_text(found)
@@ -159,110 +156,6 @@ def diff(
     )
     write(printable(told))
     raise typer.Exit(1 if found.differences else 0)
-
-
-def rules(
-    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
-    known_issues: bool = typer.Option(
-        False, "--advisories", help="The known issues of `envdoc why` instead."
-    ),
-) -> None:
-    """List every rule, in groups."""
-    from envdoc.doctor.report.model import group
-    from envdoc.doctor.rules.registry import all_rules
-
-    _one_of("--format", format, ["text", "json"])
-    if known_issues:
-        _list_known_issues(format)
-        return
-    every = [rule.message for rule in all_rules()]
-    _tell_broken_plugins()
-    if format == "json":
-        keys = ("code", "name", "severity", "kind", "summary", "needs_new_environment", "safe")
-        rows = [
-            {**{key: getattr(message, key) for key in keys}, "group": group(message.code)}
-            for message in every
-        ]
-        write(printable(json.dumps(rows, indent=2)) + "\n")
-        return
-    groups: Dict[str, List[str]] = {}
-    for message in every:
-        line = f"  {message.code}  {message.severity:7}  {message.summary}\n"
-        groups.setdefault(group(message.code), []).append(line)
-    write(printable("\n".join(f"{name}\n{''.join(lines)}" for name, lines in groups.items())))
-
-
-def _list_known_issues(format: str) -> None:
-    from envdoc.doctor.advisories import advisories
-
-    if format == "json":
-        keys = ("id", "cause_class", "kind", "summary", "affected", "links", "reproducer", "unproved")
-        rows = [{key: getattr(advisory, key) for key in keys} for advisory in advisories()]
-        write(printable(json.dumps(rows, indent=2)) + "\n")
-        return
-    groups: Dict[str, List[str]] = {}
-    for advisory in advisories():
-        line = f"  {advisory.id:34}  {advisory.kind:7}  {advisory.summary}\n"
-        groups.setdefault(advisory.cause_class, []).append(line)
-    write(printable("\n".join(f"{name}\n{''.join(lines)}" for name, lines in sorted(groups.items()))))
-
-
-def explain(code: str) -> None:
-    """Print the page of a rule (DRV010) or of a known issue (adapter-stale-bin): what it is, and what to do."""
-    from difflib import get_close_matches
-
-    from envdoc.doctor.advisories import advisories
-    from envdoc.doctor.advisories.page import page as advisory_page
-    from envdoc.doctor.rules.page import page
-    from envdoc.doctor.rules.registry import all_rules
-
-    codes = [rule.code for rule in all_rules()]
-    if code.upper() in codes:
-        write(page(code.upper()))
-        return
-    known = {advisory.id: advisory for advisory in advisories()}
-    if code.lower() in known:
-        write(advisory_page(known[code.lower()]))
-        return
-    near = get_close_matches(code.lower(), known, 3) or get_close_matches(code.upper(), codes, 3)
-    hint = f"Did you mean {', '.join(f'`{name}`' for name in near)}? " if near else ""
-    raise EnvdocError(
-        f"There is no rule and no known issue `{code}`.",
-        f"{hint}`envdoc rules` lists the rules, `envdoc rules --advisories` the known issues.",
-    )
-
-
-def why(
-    log: str = typer.Argument(
-        "-", metavar="[LOG|-]", help="A file with a log or traceback; - reads standard input."
-    ),
-    facts: Optional[Path] = FACTS,
-    format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
-) -> None:
-    """Name the causes of an error, best first, from its log."""
-    from envdoc.doctor.commands.this_machine import here
-    from envdoc.doctor.redact import redact, redact_value
-    from envdoc.doctor.why import document, why_text
-
-    _one_of("--format", format, ["text", "json"])
-    told = None
-    if facts is not None:
-        try:
-            told = json.loads(facts.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise EnvdocError(f"The facts in `{facts}` cannot be read: {error}.") from error
-    with _log_file(log) as file:
-        blocks = iter(lambda: file.read(1 << 20), b"")
-        try:
-            found = document(blocks, told, None if facts is not None else here)
-        except OSError as error:
-            raise EnvdocError(f"The log `{log}` cannot be read: {error}.") from error
-    text = (
-        json.dumps(redact_value(found), indent=2, ensure_ascii=False) + "\n"
-        if format == "json"
-        else redact(why_text(found))
-    )
-    write(printable(text))
 
 
 def report(python: Optional[str] = PYTHON) -> None:
@@ -274,13 +167,6 @@ def report(python: Optional[str] = PYTHON) -> None:
     accepted = _accepted()
     result = examine(look(target), target, started, suppressions=accepted)
     write(renderer("markdown")(result))
-
-
-def _tell_broken_plugins() -> None:
-    from envdoc.doctor.rules.plugins import plugins
-
-    for line in plugins().broken:
-        announce(f"warning: {line}")
 
 
 def _accepted() -> "Tuple[Suppression, ...]":
@@ -303,27 +189,6 @@ def _scripts(paths: List[Path]) -> "Optional[Script]":
     from envdoc.doctor.script.look import look_at
 
     return look_at(paths)
-
-
-def _log_file(log: str) -> BinaryIO:
-    """The log as a file of bytes; standard input for "-"."""
-    if log == "-":
-        if sys.stdin is None:
-            raise EnvdocError("Standard input is closed.", "Name a file: `envdoc why LOG`.")
-        if sys.stdin.isatty():
-            announce("Paste the log, then press Ctrl-D.")
-        return sys.stdin.buffer
-    try:
-        return Path(log).open("rb")
-    except OSError as error:
-        raise EnvdocError(
-            f"The log `{log}` cannot be read: {error}.", "Or pipe it in: `... | envdoc why`."
-        ) from error
-
-
-def _one_of(option: str, value: str, allowed: List[str]) -> None:
-    if value not in allowed:
-        raise EnvdocError(f"`{option} {value}` is none of {', '.join(allowed)}.")
 
 
 def _prefixes(words: List[str]) -> List[str]:

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import List
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.printable import printable
@@ -27,6 +28,20 @@ def write(text: str) -> None:
         )
     encoding = sys.stdout.encoding or "ascii"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def one_of(option: str, value: str, allowed: List[str]) -> None:
+    """Raise EnvdocError where the value of that option is not allowed."""
+    if value not in allowed:
+        raise EnvdocError(f"`{option} {value}` is none of {', '.join(allowed)}.")
+
+
+def tell_broken_plugins() -> None:
+    """A line for each plug-in that was left out."""
+    from envdoc.doctor.rules.plugins import plugins
+
+    for line in plugins().broken:
+        announce(f"warning: {line}")
 
 
 def save(text: str, path: Path) -> None:
