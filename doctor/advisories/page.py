@@ -83,7 +83,7 @@ def _proved(advisory: Advisory) -> List[str]:
     ]
     rows += [_run(proof) for proof in advisory.proof]
     if advisory.unproved:
-        rows.append(f"- It has no reproducer: {advisory.unproved.rstrip(".")}.")
+        rows.append(f"- It has no reproducer: {advisory.unproved.rstrip('.')}.")
     return ["## How it is known", "\n".join(rows)] if rows else []
 
 
