@@ -94,5 +94,5 @@ def test_a_warning_counts_less_where_another_line_decides():
     bug = "Traceback (most recent call last):\n  File 'x.py', line 1\nKeyError: 'x'\n"
     alone = document(f"log: {warning}\n")["causes"][0]["confidence"]
     beside = document(f"note: {warning[9:]} was seen yesterday\n{bug}")["causes"][0]["confidence"]
-    assert alone > 0.8
+    assert alone > 0.75
     assert beside < 0.5
