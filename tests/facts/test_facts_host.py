@@ -213,9 +213,10 @@ def test_a_folder_that_is_not_there_yet_has_the_room_above_it(tmp_path):
 
 
 def test_a_home_that_is_not_there(tmp_path):
-    """HOME=/nonexistent is told as it is."""
-    place = storage({"HOME": "/nonexistent/home"}, tmp_path)[0]
-    assert ("/nonexistent/home", False) == (place.path, place.exists)
+    """A HOME that leads nowhere is told as it is."""
+    gone = str(tmp_path / "gone" / "home")
+    place = storage({"HOME": gone}, tmp_path)[0]
+    assert (gone, False) == (place.path, place.exists)
 
 
 def test_a_mount_point_with_a_space(bare_machine, tmp_path):
