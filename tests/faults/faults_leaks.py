@@ -58,7 +58,7 @@ def accelerate_wants_eight_gpus(box):
 @fault("S16", "SYS020", says=["HOME", "home"])
 def home_missing(box):
     """HOME names a folder that is not there."""
-    box.environ["HOME"] = "/nonexistent/home"
+    box.environ["HOME"] = str(box.home.parent / "gone" / "home")
 
 
 @fault("S17", "CFG020", says=["WORLD_SIZE"])
