@@ -18,7 +18,8 @@ from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.files import open_file, read_bytes
 from envdoc.doctor.weights import safetensors
 from envdoc.doctor.weights.archive import Archive
-from envdoc.doctor.weights.pickled import UNREADABLE, follow, pickle_name
+from envdoc.doctor.weights.opcodes import follow
+from envdoc.doctor.weights.pickled import UNREADABLE, pickle_name
 
 MOST_OTHER_BYTES = 1 << 26
 _HEADS = {"BINUNICODE": 5, "SHORT_BINUNICODE": 2}

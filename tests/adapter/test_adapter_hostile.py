@@ -10,7 +10,7 @@ from adapter_files import folder
 from envdoc.doctor.adapter.folder import read_folder
 from envdoc.doctor.adapter.judge import Peft, judge
 from envdoc.doctor.weights import pickled
-from envdoc.doctor.weights.pickled import follow
+from envdoc.doctor.weights.opcodes import follow
 
 
 def test_a_tensor_that_repeats_its_storage(tmp_path):
