@@ -31,3 +31,9 @@ def pip_says(*arguments: str) -> str:
         env=environment,
     )
     return run.stdout + run.stderr
+
+
+def offered(requirement: str, *target: str) -> str:
+    """What pip prints when it looks in that folder for a wheel of `requirement` for CPython on `target`."""
+    look = ["download", "--no-deps", "--no-index", "--find-links", "wheels", "--only-binary", ":all:"]
+    return pip_says(*look, "--dest", "out", "--implementation", "cp", *target, requirement)

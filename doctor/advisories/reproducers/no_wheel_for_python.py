@@ -1,21 +1,12 @@
 """pip is asked for torch 2.0.1 on Python 3.12, where there is a wheel for 3.11 only."""
 
-from _local_pip import pip_says, put_wheel
+from _local_pip import offered, put_wheel
 from _verdict import finish
 
 put_wheel("torch-2.0.1-cp311-cp311-manylinux1_x86_64.whl")
-wanted = [
-    "download",
-    "--no-deps",
-    "--no-index",
-    "--find-links",
-    "wheels",
-    "--only-binary",
-    ":all:",
-    "--dest",
-    "out",
-]
-wanted += ["--platform", "manylinux1_x86_64", "--implementation", "cp", "torch==2.0.1"]
-other, own = pip_says(*wanted, "--python-version", "3.12"), pip_says(*wanted, "--python-version", "3.11")
+other, own = (
+    offered("torch==2.0.1", "--platform", "manylinux1_x86_64", "--python-version", minor)
+    for minor in ("3.12", "3.11")
+)
 line = "ERROR: No matching distribution found for torch==2.0.1"
 finish(line in other and line not in own, line if line in other else other[-200:])

@@ -1,8 +1,6 @@
 """Code that came with a model imports a helper that transformers 5 has dropped; run as trust_remote_code runs it."""
 
-import json
-from pathlib import Path
-
+from _remote_code import load
 from _verdict import raises
 
 CODE = """
@@ -14,15 +12,4 @@ class OwnConfig(PretrainedConfig):
 """
 
 
-def load():
-    Path("model").mkdir()
-    Path("model/configuration_own.py").write_text(CODE)
-    Path("model/config.json").write_text(
-        json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "configuration_own.OwnConfig"}})
-    )
-    from transformers import AutoConfig
-
-    return type(AutoConfig.from_pretrained("model", trust_remote_code=True)).__name__
-
-
-raises(load, "cannot import name 'is_torch_fx_available'")
+raises(lambda: load(CODE), "cannot import name 'is_torch_fx_available'")
