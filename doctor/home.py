@@ -3,6 +3,7 @@
 ~/.envdoc (or ENVDOC_HOME)
 ├── current -> envs/0002-cpu-py311-...   the generation that is switched to
 ├── envs/NNNN-PROFILE-LOCKHASH12/        one generation each: a virtual environment and its receipt
+├── replaced.json                        which environments each generation was built in place of
 ├── journal.jsonl                        what was built, switched to, rolled back and removed, and when
 └── lock                                 held while a generation is built or switched to
 """

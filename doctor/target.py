@@ -1,8 +1,9 @@
 """Which interpreter is examined: the doctor is not the patient.
 
 In this order: `--python`; the active virtual environment; the active conda environment; the generation that
-`envdoc fix` switched to; `python3` on PATH. Two active environments come after a generation, since nobody chose
-them for training: conda's `base`, and any environment without torch (often the one that holds envdoc itself).
+`envdoc fix` switched to; `python3` on PATH. Three active environments come after a generation: conda's `base` and
+any environment without torch (often the one that holds envdoc itself), since nobody chose them for training, and
+the one that the generation was built in place of.
 """
 
 import os
@@ -13,6 +14,7 @@ from typing import Mapping, Optional
 from envdoc.doctor.errors import TargetError
 from envdoc.doctor.finding import Target
 from envdoc.doctor.home import current_python
+from envdoc.doctor.replaced import is_replaced
 
 
 def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path) -> Target:
@@ -24,6 +26,10 @@ def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path)
         return Target(_named(python, environ), "given by --python")
     generation = current_python(home)
     virtual, conda = _virtual_environment(environ), _conda_environment(environ)
+    stands_in = [active for active in (virtual, conda) if active and is_replaced(home, active.parent.parent)]
+    if generation and stands_in:
+        told = f"It stands in for the active environment `{stands_in[0]}`; examine that with `--python` and its path."
+        return Target(str(generation), "the current generation of `envdoc fix`", told)
     if virtual and not (generation and _lacks_torch(virtual)):
         note = _passed_over(generation, "a virtual environment is active (VIRTUAL_ENV)")
         return Target(str(virtual), "the active virtual environment", note)

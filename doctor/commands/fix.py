@@ -110,7 +110,11 @@ def fix(
     if plan.choice.gpu_unused:  # torch's default wheel would try a GPU that it has no code for
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     before = Generations(home()).current()
+    examined = choose_target(
+        python, os.environ, home()
+    )  # what it is once the link points elsewhere is another
     made = carry_out(plan, home(), _examiner(accepted), announce, wheelhouse=wheelhouse)
+    _stand_in(made.name, Path(examined.path).parent.parent)
     announce(f"Switched to `{made.name}` ({made.packages} packages, {time.monotonic() - started:.0f} s).")
     announce("Use it: `envdoc check`, `envdoc train`, `envdoc run -- python ...`, `envdoc shell`.")
     undone = f"goes back to `{before.name}`" if before is not None else "takes it out of use"
@@ -210,6 +214,19 @@ def _examiner(accepted: Sequence[str]) -> Callable[[str], Sequence[Check]]:
         )
 
     return examine
+
+
+def _stand_in(generation: str, examined: Path) -> None:
+    """From now on `check` and `train` go to the generation, though the environment that was examined stays active."""
+    from envdoc.doctor.replaced import remember_replaced
+
+    own = (home() / "envs").resolve() in examined.resolve().parents
+    if own or not ((examined / "pyvenv.cfg").is_file() or (examined / "conda-meta").is_dir()):
+        return
+    try:
+        remember_replaced(home(), generation, str(examined))
+    except OSError as error:
+        announce(f"warning: `{home() / 'replaced.json'}` could not be written: {error.strerror or error}.")
 
 
 def _ask() -> None:

@@ -1,11 +1,14 @@
 """Which interpreter is examined, and why."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from envdoc.doctor.errors import TargetError
+from envdoc.doctor.replaced import remember_replaced, replaced
 from envdoc.doctor.target import choose_target
 
 
@@ -89,3 +92,45 @@ def test_a_name_that_is_no_interpreter(name, tmp_path):
         choose_target(str(tmp_path) if name == "FOLDER" else name, {"PATH": "/usr/bin"}, Path("/no-home"))
 
     assert caught.value.hint
+
+
+@pytest.fixture
+def built(environment, tmp_path):
+    """An envdoc folder whose current generation was built in place of the environment `broken`."""
+    home = tmp_path / "home"
+    for name in ("0001-tiny", "0002-tiny"):
+        environment(f"home/envs/{name}")
+    (home / "current").symlink_to(Path("envs") / "0001-tiny")
+    remember_replaced(home, "0001-tiny", str(environment("broken")))
+    return home
+
+
+def test_the_environment_that_a_generation_was_built_for_yields_to_it(built, environment, tmp_path):
+    """Its activation stays in the shell after `fix`; another active environment is still its user's choice."""
+    told = choose_target(None, {"VIRTUAL_ENV": str(tmp_path / "broken")}, built)
+    other = environment("other")
+
+    assert str(built / "current/bin/python") == told.path
+    assert f"`{tmp_path / 'broken' / 'bin/python'}`" in told.note
+    assert str(other / "bin/python") == choose_target(None, {"VIRTUAL_ENV": str(other)}, built).path
+
+
+def test_after_a_rollback_the_environment_is_itself_again(built, tmp_path):
+    """The note belongs to one generation: with another, or none, the active environment is examined."""
+    active = {"VIRTUAL_ENV": str(tmp_path / "broken")}
+    (built / "current").unlink()
+    assert str(tmp_path / "broken/bin/python") == choose_target(None, active, built).path
+    (built / "current").symlink_to(Path("envs") / "0002-tiny")
+    assert str(tmp_path / "broken/bin/python") == choose_target(None, active, built).path
+
+
+def test_notes_are_kept_for_each_generation_and_dropped_with_it(built, tmp_path):
+    """Two environments, two generations; a damaged file of notes counts as none."""
+    remember_replaced(built, "0002-tiny", "/srv/two")
+    remember_replaced(built, "0001-tiny", "/srv/one")
+    assert {str(tmp_path / "broken"), "/srv/one"} == set(replaced(built))
+    shutil.rmtree(built / "envs" / "0002-tiny")
+    remember_replaced(built, "0001-tiny", "/srv/one")
+    assert ["0001-tiny"] == list(json.loads((built / "replaced.json").read_text()))
+    (built / "replaced.json").write_text("[half")
+    assert frozenset() == replaced(built)
