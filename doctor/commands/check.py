@@ -20,7 +20,7 @@ from envdoc.doctor.report import FORMATS, renderer
 from envdoc.doctor.target import choose_target
 
 if TYPE_CHECKING:
-    from envdoc.doctor.facts.snapshot import Lock, Script
+    from envdoc.doctor.facts.snapshot import Lock, Script, Snapshot
     from envdoc.doctor.suppressions import Suppression
 
 PYTHON = typer.Option(None, "--python", metavar="PATH", help="The interpreter or environment to examine.")
@@ -83,7 +83,7 @@ def check(
     from envdoc.doctor.report.text import render_for_file as text_for_file
     from envdoc.doctor.suppressions import unused
 
-    select, ignore = _prefixes(select), _prefixes(ignore)
+    select, ignore = code_prefixes(select), code_prefixes(ignore)
     accepted = _accepted()
     locked = _locked(lock)
     scripts = _scripts(script)
@@ -100,6 +100,7 @@ def check(
         assert target is not None
         on_probe = (lambda name: announce(f"running {name} ...")) if sys.stderr.isatty() else None
         snapshot = look(target, quick, on_probe, online, deep, model)
+        _keep(snapshot)
     snapshot = dataclasses.replace(snapshot, lock=locked)
     if scripts is not None:
         snapshot = dataclasses.replace(snapshot, script=scripts)
@@ -169,6 +170,19 @@ def report(python: Optional[str] = PYTHON) -> None:
     write(renderer("markdown")(result))
 
 
+def _keep(snapshot: "Snapshot") -> None:
+    """What the probes saw and how fast the index was, for the plan of `envdoc fix`."""
+    from envdoc.doctor.last_check import remember
+
+    remember(snapshot, home())
+    index = snapshot.network.server("index") if snapshot.network is not None else None
+    if index is not None and index.bytes_per_second and index.measured_bytes:
+        from envdoc.doctor.fix import rate
+
+        seconds = index.measured_bytes / index.bytes_per_second
+        rate.remember(home(), index.measured_bytes, seconds, "`envdoc check --online`")
+
+
 def _accepted() -> "Tuple[Suppression, ...]":
     """What the project in the working directory suppresses."""
     from envdoc.doctor.rules.registry import all_rules
@@ -191,7 +205,7 @@ def _scripts(paths: List[Path]) -> "Optional[Script]":
     return look_at(paths)
 
 
-def _prefixes(words: List[str]) -> List[str]:
+def code_prefixes(words: List[str]) -> List[str]:
     """`--select DRV,torch --select PKG01` as a list of prefixes; a group's name stands for all of its codes.
 
     Raises EnvdocError on a word that no rule has.

@@ -39,11 +39,13 @@ def _enter(command: List[str]) -> None:
 
 
 def activated(environ: Dict[str, str], folder: Path) -> Dict[str, str]:
-    """The variables that activating the current generation would set.
+    """The variables that activating the current generation would set, with what `envdoc fix` settled in place.
 
     The generation's own path is used and not the `current` link, so that a later switch does not change a running
     process. Raises EnvdocError where nothing has been switched to.
     """
+    from envdoc.doctor.fix.settings import use
+
     python = current_python(folder)
     if python is None:
         raise EnvdocError("There is no current generation yet.", "Build one with `envdoc fix --apply`.")
@@ -51,4 +53,5 @@ def activated(environ: Dict[str, str], folder: Path) -> Dict[str, str]:
     changed = {name: value for name, value in environ.items() if name != "PYTHONHOME"}
     changed["VIRTUAL_ENV"] = str(prefix)
     changed["PATH"] = f"{prefix / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}"
+    use(changed, folder)
     return changed

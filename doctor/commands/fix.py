@@ -1,4 +1,4 @@
-"""Commands that change envdoc's own folder: fix, rollback, generations, gc; and profiles, which only looks."""
+"""The commands fix, which changes envdoc's own folder, and profiles, which only looks."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 import typer
 
-from envdoc.doctor.commands.check import PYTHON
+from envdoc.doctor.commands.check import PYTHON, code_prefixes
 from envdoc.doctor.commands.output import announce
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Target
@@ -19,7 +19,6 @@ from envdoc.doctor.target import choose_target
 if TYPE_CHECKING:
     from envdoc.doctor.facts.snapshot import Snapshot
     from envdoc.doctor.fix.choose import Choice
-    from envdoc.doctor.fix.plan import Plan
     from envdoc.doctor.fix.profiles import Profile
 
 # What a CPU environment on a GPU machine is told already in the plan: no profile serves that GPU.
@@ -29,10 +28,7 @@ ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the application."""
     app.command()(fix)
-    app.command()(rollback)
-    app.command()(generations)
     app.command()(profiles)
-    app.command()(gc)
 
 
 def fix(
@@ -41,7 +37,9 @@ def fix(
     profile: Optional[str] = typer.Option(
         None, "--profile", metavar="NAME", help="That lockfile and no other."
     ),
-    only: List[str] = typer.Option([], "--only", metavar="CODE", help="Only what these findings need."),
+    only: List[str] = typer.Option(
+        [], "--only", metavar="CODE", help="Only findings whose code starts so, or a group."
+    ),
     wheelhouse: Optional[Path] = typer.Option(
         None, "--wheelhouse", metavar="DIR", help="Take every wheel from there; no network."
     ),
@@ -52,15 +50,21 @@ def fix(
         [], "--script", metavar="FILE", help="Repair this training script or notebook instead."
     ),
     diff: bool = typer.Option(
-        False, "--diff", help="With --model and --script: the changes as a diff and nothing else."
+        False,
+        "--diff",
+        help="What changes and nothing else: packages and settings; with --model and --script, lines.",
     ),
-    undo: bool = typer.Option(False, "--undo", help="With --model: put the originals back."),
+    undo: bool = typer.Option(
+        False, "--undo", help="Take the last settings in place back; with --model, put the originals back."
+    ),
+    probes: bool = typer.Option(False, "--probes", help="Run the probes for the plan too; half a minute."),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json, for the plan."),
 ) -> None:
     """Plan an environment that works on this machine; with --apply, build it, check it and switch to it."""
     from envdoc.doctor.fix.generations import Generations
-    from envdoc.doctor.fix.present import plan_text
+    from envdoc.doctor.fix.present import diff_text, plan_text
+    from envdoc.doctor.fix.room import demand
     from envdoc.doctor.redact import redact, redact_value
 
     if format not in ("text", "json"):
@@ -71,13 +75,15 @@ def fix(
         from envdoc.doctor.commands.model import mend_model
 
         raise typer.Exit(mend_model(model, diff, apply, yes, undo, format))
+    if diff and apply and script:
+        raise EnvdocError("`--diff` shows the repairs of a script, and `--apply` makes them.", "Give one.")
+    if undo and (script or apply):
+        raise EnvdocError("`--undo` takes back what `fix` settled; it goes with `--model` or alone.")
     if undo:
-        raise EnvdocError("`--undo` is for a model's folder.", "Name it with `--model DIR`.")
-    if diff and (apply or not script):
-        raise EnvdocError(
-            "`--diff` shows the repairs of a script or of a model's folder.",
-            "Use `envdoc fix --script FILE --diff` or `envdoc fix --model DIR --diff`.",
-        )
+        from envdoc.doctor.commands.in_place import undo_settings
+
+        undo_settings()
+        raise typer.Exit(0)
     if script:
         if profile is not None or wheelhouse is not None or format != "text":
             raise EnvdocError(
@@ -88,21 +94,33 @@ def fix(
         fix_scripts(script, python, apply, only)
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
-    plan = _plan(python, profile, only)
+    from envdoc.doctor.commands.fix_plan import plan_for
+    from envdoc.doctor.commands.in_place import settle_plan, use_settings
+
+    prefixes = code_prefixes(only)
+    use_settings()
+    planned = plan_for(python, profile, prefixes, apply, probes, diff)
+    plan = planned.plan
     sys.stdout.write(
         json.dumps(redact_value(plan.to_json()), indent=2) + "\n"
         if format == "json"
-        else redact(plan_text(plan))
+        else redact((diff_text if diff else plan_text)(plan))
     )
     sys.stdout.flush()
+    if plan.builds and not plan.reuses and wheelhouse is None:
+        demand(plan.rooms, plan.installer)
+    possible = plan.builds and plan.choice.profile is not None
     if not apply:
-        if plan.builds and format == "text" and plan.choice.profile is not None:
+        if format == "text" and not diff and (possible or plan.steps):
             announce("Nothing was changed. `envdoc fix --apply` does it.")
-        raise typer.Exit(0 if not plan.builds or plan.choice.profile is not None else 1)
-    if not plan.builds:
+        raise typer.Exit(0 if not plan.builds or possible else 1)
+    if not plan.builds and not plan.steps:
         raise typer.Exit(0)
-    if plan.choice.profile is not None and not yes:
-        _ask()
+    if (possible or plan.steps) and not yes:
+        _ask("Build it?" if possible else "Do it?")
+    settled = settle_plan(planned) if plan.steps else True
+    if not plan.builds:
+        raise typer.Exit(0 if settled else 1)
     from envdoc.doctor.fix.apply import apply as carry_out
 
     started = time.monotonic()
@@ -121,27 +139,6 @@ def fix(
     announce(f"Undo it: `envdoc rollback` {undone}.")
 
 
-def rollback() -> None:
-    """Go back to the generation that was in use before; from the first one, to none."""
-    from envdoc.doctor.fix.generations import Generations
-
-    now = Generations(home()).rollback()
-    if now is None:
-        print(
-            "No generation is in use now; the last one is kept, and `envdoc fix --apply` takes it up again."
-        )
-    else:
-        print(f"Back to `{now.name}`.")
-
-
-def generations() -> None:
-    """List the environments that `fix` has built."""
-    from envdoc.doctor.fix.generations import Generations
-    from envdoc.doctor.fix.present import generations_text
-
-    sys.stdout.write(generations_text(Generations(home()).list()))
-
-
 def profiles() -> None:
     """List the lockfiles, and the one fact that keeps each from this machine."""
     from envdoc.doctor.examine import look
@@ -151,46 +148,6 @@ def profiles() -> None:
     every = load_profiles()
     snapshot = look(choose_target(None, os.environ, home()), quick=True)
     sys.stdout.write(profiles_text(every, _choice(snapshot, every)))
-
-
-def gc(
-    keep: int = typer.Option(2, "--keep", metavar="N", min=1, help="How many of those used last to keep."),
-) -> None:
-    """Remove generations that are no longer used, and what an interrupted build left."""
-    from envdoc.doctor.fix.generations import Generations
-
-    gone = Generations(home()).remove_unused(keep)
-    for generation in gone:
-        print(f"Removed `{generation.name}`.")
-    if not gone:
-        print("Nothing to remove.")
-
-
-def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> "Plan":
-    from envdoc.doctor.examine import look, redacted_check
-    from envdoc.doctor.fix.apply import find_installer, free_bytes
-    from envdoc.doctor.fix.choose import require
-    from envdoc.doctor.fix.generations import Generations
-    from envdoc.doctor.fix.plan import make_plan
-    from envdoc.doctor.fix.profiles import load_profiles
-    from envdoc.doctor.rules.registry import judge
-
-    profiles = load_profiles()
-    if wanted is not None:
-        require(wanted, profiles)  # before a minute of probes
-    target = choose_target(python, os.environ, home())
-    announce(f"Examining {target.path}: {target.reason}.")
-    snapshot = look(target)
-    checks = [redacted_check(check) for check in judge(snapshot)]
-    known = {check.code for check in checks}
-    for code in only:
-        if code not in known:
-            raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
-    free = free_bytes(home())
-    choice = _choice(snapshot, profiles, wanted)
-    current = Generations(home()).current()
-    installer = find_installer().name
-    return make_plan(checks, choice, snapshot, current, installer, free, wanted, only)
 
 
 def _choice(snapshot: "Snapshot", profiles: Sequence["Profile"], wanted: Optional[str] = None) -> "Choice":
@@ -229,8 +186,8 @@ def _stand_in(generation: str, examined: Path) -> None:
         announce(f"warning: `{home() / 'replaced.json'}` could not be written: {error.strerror or error}.")
 
 
-def _ask() -> None:
+def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise EnvdocError("Nobody is there to be asked.", "Add --yes to go ahead without a question.")
-    if not typer.confirm("Build it?", default=True, err=True):
+    if not typer.confirm(question, default=True, err=True):
         raise typer.Abort()

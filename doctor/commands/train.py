@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, List, Optional
 import typer
 
 from envdoc.doctor.commands.check import PYTHON
+from envdoc.doctor.commands.in_place import use_settings
 from envdoc.doctor.commands.output import announce
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Severity, Target
@@ -39,6 +40,7 @@ def train(
 ) -> None:
     """Train a LoRA adapter and prove that it is real. Alone: ./envdoc.yaml, or else a built-in example."""
     config, overrides = _run_file(run or [])
+    use_settings()
     target = choose_target(python, os.environ, home())
     snapshot = _preflight(target, skip_checks)
     arguments = ["train"]

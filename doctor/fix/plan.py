@@ -6,17 +6,20 @@ Pure but for what it is given; nothing is changed by making a plan.
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from envdoc.doctor.facts.snapshot import Snapshot
-from envdoc.doctor.finding import Check, Severity
+from envdoc.doctor.finding import Check, Kind, Severity
 from envdoc.doctor.fix.choose import Choice
+from envdoc.doctor.fix.difference import Difference
 from envdoc.doctor.fix.generations import Generation
+from envdoc.doctor.fix.rate import Rate
+from envdoc.doctor.fix.room import MARGIN_BYTES, Room
+from envdoc.doctor.fix.settings import Step
 
 TRAINING_PACKAGES = ("torch", "transformers", "peft", "accelerate")
-_MARGIN_BYTES = (
-    300_000_000  # the environment's own pip, compiled files, probes; and a file system's last blocks
-)
+# Codes of these families are about the machine, its variables or a script: another environment has them too.
+_OUTSIDE = ("CFG", "DRV", "GPU", "NET", "SYS")
 
 
 class How(str, Enum):
@@ -37,6 +40,7 @@ class Action:
     severity: Severity
     reason: str = ""
     commands: Tuple[str, ...] = ()
+    steps: Tuple[Step, ...] = ()  # of a finding that is mended in place: exactly what is done
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,22 @@ class Plan:
     disk_bytes: int = 0
     least_disk_bytes: int = 0
     free_bytes: Optional[int] = None
+    rooms: Tuple[Room, ...] = ()  # each disk that the build writes to
+    rate: Optional[Rate] = None  # how fast files come here; None where nothing was measured
+    difference: Optional[Difference] = None  # None: no new environment, or nobody asked
+    reuses: str = ""  # a generation of the same lock that is there: it is checked and used again
+    probes: str = ""  # "run", "remembered" or "not run"; empty where nothing says
+    probes_at: str = ""  # when the remembered ones ran (ISO 8601)
+
+    @property
+    def disk_after_bytes(self) -> int:
+        """What the new environment takes when it is there; uv's cache shares it where both are on one disk."""
+        return self.choice.profile.venv_bytes if self.builds and self.choice.profile is not None else 0
+
+    @property
+    def steps(self) -> Tuple[Step, ...]:
+        """Everything that is done in place, each step once."""
+        return tuple(dict.fromkeys(step for action in self.actions for step in action.steps))
 
     @property
     def nothing_to_do(self) -> bool:
@@ -82,6 +102,13 @@ class Plan:
             "least_download_bytes": self.least_download_bytes,
             "disk_bytes": self.disk_bytes,
             "free_bytes": self.free_bytes,
+            "disk_after_bytes": self.disk_after_bytes,
+            "disks": [room.to_json() for room in self.rooms],
+            "download_seconds": round(self.rate.seconds(self.download_bytes), 1) if self.rate else None,
+            "rate": self.rate and vars(self.rate),
+            "reuses": self.reuses or None,
+            "probes": self.probes or None,
+            "probes_at": self.probes_at or None,
             "actions": [
                 {
                     "code": action.code,
@@ -90,10 +117,22 @@ class Plan:
                     "severity": action.severity.value,
                     "reason": action.reason,
                     "commands": list(action.commands),
+                    "steps": [{**step.to_json(), "text": step.text()} for step in action.steps],
                 }
                 for action in self.actions
             ],
+            **({"diff": self.diff_json()} if self.difference is not None else {}),
         }
+
+    def diff_json(self) -> Dict[str, Any]:
+        """What changes: packages, variables and folders, as plain data."""
+        packages = self.difference.to_json() if self.difference is not None else Difference().to_json()
+        return {**packages, "settings": [step.text() for step in self.steps]}
+
+    def diff_lines(self) -> List[str]:
+        """What changes, a line each: `- torch 2.0.1`, `+ torch 2.11.0`, then the variables and folders."""
+        packages = self.difference.lines() if self.difference is not None else []
+        return [*packages, *(f"~ {step.text()}" for step in self.steps)]
 
 
 def make_plan(
@@ -105,18 +144,20 @@ def make_plan(
     free_bytes: Optional[int] = None,
     wanted: Optional[str] = None,
     only: Sequence[str] = (),
+    in_place: Callable[[Check], Tuple[Step, ...]] = lambda check: (),
 ) -> Plan:
     """The plan for these findings on that machine.
 
     A new generation is wanted where the target holds no training environment, where a finding needs one, or where
     `wanted` names a profile that the target is not. An info never stops a run and is not planned for, unless `only`,
-    which keeps the findings of those codes, names it. `current` is the
-    generation that is switched to; the target is compared with it by its folder.
+    which keeps the findings whose code starts with one of its prefixes, names it. `current` is the generation that
+    is switched to; the target is compared with it by its folder. `in_place` says what mends a finding in place.
     """
     failed = [
         check
         for check in checks
-        if check.failed and (check.code in only if only else check.severity is not Severity.INFO)
+        if check.failed
+        and (check.code.startswith(tuple(only)) if only else check.severity is not Severity.INFO)
     ]
     needing = [check for check in failed if check.needs_new_environment]
     absent = [name for name in TRAINING_PACKAGES if snapshot.package(name) is None]
@@ -140,6 +181,8 @@ def make_plan(
             if is_lock and current is not None
             else "No finding needs a new environment."
         )
+    if only and not failed and not builds:
+        why = f"{', '.join(only)}: nothing is found here."
     profile = choice.profile if builds else None
     kept = (
         2 if installer == "pip" else 1
@@ -149,13 +192,13 @@ def make_plan(
         choice=choice,
         builds=builds,
         why=why,
-        actions=tuple(_action(check, builds, choice) for check in failed),
+        actions=tuple(_action(check, builds, choice, in_place) for check in failed),
         installer=installer,
         download_bytes=profile.download_bytes if profile else 0,
         least_download_bytes=(least or profile).download_bytes if profile else 0,
-        disk_bytes=kept * profile.download_bytes + profile.venv_bytes + _MARGIN_BYTES if profile else 0,
+        disk_bytes=kept * profile.download_bytes + profile.venv_bytes + MARGIN_BYTES if profile else 0,
         least_disk_bytes=(
-            kept * (least or profile).download_bytes + (least or profile).venv_bytes + _MARGIN_BYTES
+            kept * (least or profile).download_bytes + (least or profile).venv_bytes + MARGIN_BYTES
             if profile
             else 0
         ),
@@ -163,29 +206,44 @@ def make_plan(
     )
 
 
-def _action(check: Check, builds: bool, choice: Choice) -> Action:
-    commands = check.fix.commands
-    if check.needs_new_environment and builds and choice.profile is not None:
-        reason = f"The new environment is built from `{choice.profile.name}`."
+def _action(
+    check: Check, builds: bool, choice: Choice, in_place: Callable[[Check], Tuple[Step, ...]]
+) -> Action:
+    commands, profile = check.fix.commands, choice.profile if builds else None
+    if check.needs_new_environment and profile is not None:
+        reason = f"The new environment is built from `{profile.name}`."
+        return Action(check.code, check.title, How.NEW_ENVIRONMENT, check.severity, reason)
+    if profile is not None and check.kind is Kind.LIBRARY and not check.code.startswith(_OUTSIDE):
+        reason = (
+            f"It is about packages of the present environment; the new one has those of `{profile.name}`."
+        )
         return Action(check.code, check.title, How.NEW_ENVIRONMENT, check.severity, reason)
     if check.needs_new_environment:
         reason = "A new environment would mend it, and no profile fits this machine."
         return Action(check.code, check.title, How.PRINTED, check.severity, reason, commands)
-    if check.fix.safe and commands:
-        reason = (
-            "Safe to run as it stands: it changes nothing that is not envdoc's or this environment's own."
-        )
-        return Action(check.code, check.title, How.IN_PLACE, check.severity, reason, commands)
+    steps = in_place(check)
+    if steps:
+        reason = "For `envdoc run`, `shell` and `train`; your own shell stays as it is."
+        return Action(check.code, check.title, How.IN_PLACE, check.severity, reason, commands, steps)
     if not commands:
         reason = f"No command mends it; `envdoc explain {check.code}` says what does."
         return Action(check.code, check.title, How.PRINTED, check.severity, reason)
-    whose = {
-        "host": "It changes the machine itself, which envdoc never does.",
-        "data": "It concerns your data; envdoc changes no file of yours.",
-        "script": "It concerns your own script.",
-        "library": "It needs a judgement, or changes an environment that is not envdoc's own.",
-    }
-    return Action(check.code, check.title, How.PRINTED, check.severity, whose[check.kind.value], commands)
+    return Action(check.code, check.title, How.PRINTED, check.severity, _why_not(check), commands)
+
+
+def _why_not(check: Check) -> str:
+    """Why envdoc prints the command of a finding instead of running it."""
+    words = [command.split()[0] for command in check.fix.commands]
+    if check.kind is Kind.HOST and check.code.startswith("NET"):
+        return "Which server and which certificates to trust is your decision."
+    if check.kind is Kind.HOST and {"ulimit", "export", "unset", "docker", "conda"} & set(words):
+        return "It is a setting of your shell or container, and envdoc cannot tell the right one from here."
+    return {
+        Kind.HOST: "It changes the machine itself, which envdoc never does.",
+        Kind.DATA: "It concerns your data; envdoc changes no file of yours.",
+        Kind.SCRIPT: "It concerns your own script.",
+        Kind.LIBRARY: "It needs a judgement, or changes an environment that is not envdoc's own.",
+    }[check.kind]
 
 
 def _same(prefix: str, folder: Path) -> bool:

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "home": set(),
     "replaced": set(),
     "target": {"home", "replaced"},
+    "last_check": {"facts.snapshot"},
     "weights": set(),
     "adapter": {"weights", "tables"},
     "model_repair": {"weights"},

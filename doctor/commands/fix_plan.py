@@ -1,0 +1,154 @@
+"""Put a plan together: the target's files, what its probes are known to have seen, the choice, rate and disks.
+
+The plan alone runs no probe: it uses what `envdoc check` saw of the same target in the same state, where that is
+kept, and says so. Pythons and installers are asked in threads beside the look at the files.
+"""
+
+import dataclasses
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+
+from envdoc.doctor.commands.output import announce
+from envdoc.doctor.facts.self_description import ask_ahead
+from envdoc.doctor.finding import Check, Status, Target
+from envdoc.doctor.home import home
+from envdoc.doctor.target import choose_target
+
+if TYPE_CHECKING:
+    from envdoc.doctor.facts.snapshot import Snapshot
+    from envdoc.doctor.fix.plan import Plan
+
+_NOT_RUN = re.compile(r"\bprobe\b.* was (?:not )?run$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A plan, and the facts that it was made of."""
+
+    plan: "Plan"
+    snapshot: "Snapshot"
+    target: Target
+
+
+def plan_for(
+    python: Optional[str],
+    wanted: Optional[str],
+    only: Sequence[str],
+    apply: bool = False,
+    probes: bool = False,
+    diff: bool = False,
+) -> Planned:
+    """The plan for the target. With `probes` they are run.
+
+    With `apply` they are run too where the files alone give no reason to build: a torch that does not import shows
+    nowhere else. `--only` with a code that only a probe tells runs them as well.
+    """
+    target = choose_target(python, os.environ, home())
+    ask_ahead(target.path)
+    with ThreadPoolExecutor(3) as beside:
+        pythons = beside.submit(_pythons)
+        installer = beside.submit(_installer)
+        from envdoc.doctor.examine import look
+        from envdoc.doctor.fix.profiles import load_profiles
+        from envdoc.doctor.last_check import remember, remembered
+        from envdoc.doctor.rules.registry import judge
+
+        profiles = load_profiles()
+        if wanted is not None:
+            from envdoc.doctor.fix.choose import require
+
+            require(wanted, profiles)  # before anything is looked at
+        announce(f"Examining {target.path}: {target.reason}.")
+        snapshot, known, at = look(target, quick=not probes), "run" if probes else "not run", ""
+        kept = None if probes else remembered(snapshot, home())
+        if kept is not None:
+            snapshot, known, at = dataclasses.replace(snapshot, probes=kept[0]), "remembered", kept[1]
+        checks = judge(snapshot)
+        asked = only and any(
+            check.code.startswith(tuple(only)) and check.status is Status.SKIPPED for check in _unrun(checks)
+        )
+        plan = _assembled(checks, snapshot, pythons.result(), installer.result(), profiles, wanted, only)
+        if known == "not run" and not snapshot.interpreter.error and (asked or (apply and not plan.builds)):
+            snapshot, known = look(target), "run"
+            checks = judge(snapshot)
+            plan = _assembled(checks, snapshot, pythons.result(), installer.result(), profiles, wanted, only)
+    if known == "run":
+        remember(snapshot, home())
+    if known == "not run" and not _unrun(checks):
+        known = ""
+    return Planned(_completed(plan, snapshot, installer.result(), known, at, diff), snapshot, target)
+
+
+def _unrun(checks: Sequence[Check]) -> List[Check]:
+    """Checks that could not judge because no probe was run."""
+    return [
+        check for check in checks if check.status is Status.SKIPPED and _NOT_RUN.search(check.detail.strip())
+    ]
+
+
+def _assembled(
+    checks: Sequence[Check],
+    snapshot: "Snapshot",
+    pythons: Sequence[Any],
+    installer: Any,
+    profiles: Sequence[Any],
+    wanted: Optional[str],
+    only: Sequence[str],
+) -> "Plan":
+    from envdoc.doctor.examine import redacted_check
+    from envdoc.doctor.fix.apply import free_bytes
+    from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.in_place import steps_for
+    from envdoc.doctor.fix.plan import make_plan
+
+    free = free_bytes(home())
+    return make_plan(
+        [redacted_check(check) for check in checks if check.failed],
+        choose(snapshot, pythons, profiles, free, wanted),
+        snapshot,
+        Generations(home()).current(),
+        installer.name,
+        free,
+        wanted,
+        only,
+        in_place=lambda check: steps_for(check, snapshot, os.environ, home()),
+    )
+
+
+def _completed(plan: "Plan", snapshot: "Snapshot", installer: Any, known: str, at: str, diff: bool) -> "Plan":
+    """The plan with the disks it needs, the measured rate, and what changes."""
+    from envdoc.doctor.fix.difference import Difference, difference
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.rate import known as known_rate
+
+    plan = dataclasses.replace(plan, probes=known, probes_at=at)
+    profile = plan.choice.profile if plan.builds else None
+    if diff:
+        changes = difference(snapshot, profile) if profile is not None else Difference()
+        plan = dataclasses.replace(plan, difference=changes)
+    if profile is None:
+        return plan
+    from envdoc.doctor.fix.room import cache_folder, rooms
+
+    smallest = profile.cpu_build or profile
+    cache = cache_folder(installer.name, getattr(installer, "program", None))
+    found = rooms(home(), cache, installer.name, smallest.download_bytes, smallest.venv_bytes)
+    same = [item for item in Generations(home()).list() if item.lock_sha256 == profile.lock_sha256]
+    return dataclasses.replace(
+        plan, rooms=found, rate=known_rate(home()), reuses=same[-1].name if same else ""
+    )
+
+
+def _pythons() -> Tuple[Any, ...]:
+    from envdoc.doctor.fix.pythons import available_pythons
+
+    return available_pythons()
+
+
+def _installer() -> Any:
+    from envdoc.doctor.fix.apply import find_installer
+
+    return find_installer()

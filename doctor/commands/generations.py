@@ -1,0 +1,48 @@
+"""Commands about what `fix` has built: rollback, generations, gc."""
+
+import sys
+
+import typer
+
+from envdoc.doctor.home import home
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to the application."""
+    app.command()(rollback)
+    app.command()(generations)
+    app.command()(gc)
+
+
+def rollback() -> None:
+    """Go back to the generation that was in use before; from the first one, to none."""
+    from envdoc.doctor.fix.generations import Generations
+
+    now = Generations(home()).rollback()
+    if now is None:
+        print(
+            "No generation is in use now; the last one is kept, and `envdoc fix --apply` takes it up again."
+        )
+    else:
+        print(f"Back to `{now.name}`.")
+
+
+def generations() -> None:
+    """List the environments that `fix` has built."""
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.present import generations_text
+
+    sys.stdout.write(generations_text(Generations(home()).list()))
+
+
+def gc(
+    keep: int = typer.Option(2, "--keep", metavar="N", min=1, help="How many of those used last to keep."),
+) -> None:
+    """Remove generations that are no longer used, and what an interrupted build left."""
+    from envdoc.doctor.fix.generations import Generations
+
+    gone = Generations(home()).remove_unused(keep)
+    for generation in gone:
+        print(f"Removed `{generation.name}`.")
+    if not gone:
+        print("Nothing to remove.")
