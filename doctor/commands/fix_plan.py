@@ -8,6 +8,7 @@ import dataclasses
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 from envdoc.doctor.commands.output import announce
@@ -49,7 +50,7 @@ def plan_for(
     ask_ahead(target.path)
     with ThreadPoolExecutor(3) as beside:
         pythons = beside.submit(_pythons)
-        installer = beside.submit(_installer)
+        asked_installer = beside.submit(_installer)
         from envdoc.doctor.examine import look
         from envdoc.doctor.fix.profiles import load_profiles
         from envdoc.doctor.last_check import remember, remembered
@@ -69,16 +70,22 @@ def plan_for(
         asked = only and any(
             check.code.startswith(tuple(only)) and check.status is Status.SKIPPED for check in _unrun(checks)
         )
-        plan = _assembled(checks, snapshot, pythons.result(), installer.result(), profiles, wanted, only)
-        if known == "not run" and not snapshot.interpreter.error and (asked or (apply and not plan.builds)):
+        installer, cache = asked_installer.result()
+        plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only)
+        if (
+            known == "not run"
+            and not snapshot.interpreter.error
+            and (asked or (apply and not only and not plan.builds))
+        ):
             snapshot, known = look(target), "run"
             checks = judge(snapshot)
-            plan = _assembled(checks, snapshot, pythons.result(), installer.result(), profiles, wanted, only)
+            plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only)
     if known == "run":
         remember(snapshot, home())
-    if known == "not run" and not _unrun(checks):
-        known = ""
-    return Planned(_completed(plan, snapshot, installer.result(), known, at, diff), snapshot, target)
+    if known == "not run" and (snapshot.package("torch") is None or not _unrun(checks)):
+        known = ""  # there is nothing that a probe could tell
+    plan = dataclasses.replace(plan, probes=known, probes_at=at)
+    return Planned(_completed(plan, snapshot, cache, diff), snapshot, target)
 
 
 def _unrun(checks: Sequence[Check]) -> List[Check]:
@@ -118,24 +125,22 @@ def _assembled(
     )
 
 
-def _completed(plan: "Plan", snapshot: "Snapshot", installer: Any, known: str, at: str, diff: bool) -> "Plan":
+def _completed(plan: "Plan", snapshot: "Snapshot", cache: Optional[Path], diff: bool) -> "Plan":
     """The plan with the disks it needs, the measured rate, and what changes."""
     from envdoc.doctor.fix.difference import Difference, difference
     from envdoc.doctor.fix.generations import Generations
     from envdoc.doctor.fix.rate import known as known_rate
 
-    plan = dataclasses.replace(plan, probes=known, probes_at=at)
     profile = plan.choice.profile if plan.builds else None
     if diff:
         changes = difference(snapshot, profile) if profile is not None else Difference()
         plan = dataclasses.replace(plan, difference=changes)
     if profile is None:
         return plan
-    from envdoc.doctor.fix.room import cache_folder, rooms
+    from envdoc.doctor.fix.room import rooms
 
     smallest = profile.cpu_build or profile
-    cache = cache_folder(installer.name, getattr(installer, "program", None))
-    found = rooms(home(), cache, installer.name, smallest.download_bytes, smallest.venv_bytes)
+    found = rooms(home(), cache, plan.installer, smallest.download_bytes, smallest.venv_bytes)
     same = [item for item in Generations(home()).list() if item.lock_sha256 == profile.lock_sha256]
     return dataclasses.replace(
         plan, rooms=found, rate=known_rate(home()), reuses=same[-1].name if same else ""
@@ -148,7 +153,10 @@ def _pythons() -> Tuple[Any, ...]:
     return available_pythons()
 
 
-def _installer() -> Any:
+def _installer() -> Tuple[Any, Optional[Path]]:
+    """The installer and the folder of its cache; both are asked for by starting it."""
     from envdoc.doctor.fix.apply import find_installer
+    from envdoc.doctor.fix.room import cache_folder
 
-    return find_installer()
+    found = find_installer()
+    return found, cache_folder(found.name, getattr(found, "program", None))

@@ -223,7 +223,12 @@ def _action(
         return Action(check.code, check.title, How.PRINTED, check.severity, reason, commands)
     steps = in_place(check)
     if steps:
-        reason = "For `envdoc run`, `shell` and `train`; your own shell stays as it is."
+        is_folder = all(step.what == "folder" for step in steps)
+        reason = (
+            "An empty folder, where a variable already points."
+            if is_folder
+            else "For `envdoc run`, `shell` and `train`; your own shell stays as it is."
+        )
         return Action(check.code, check.title, How.IN_PLACE, check.severity, reason, commands, steps)
     if not commands:
         reason = f"No command mends it; `envdoc explain {check.code}` says what does."
