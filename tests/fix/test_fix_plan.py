@@ -7,13 +7,17 @@ import fix_tools as tools
 import pytest
 
 from envdoc.doctor.facts.snapshot import Interpreter, Package, Snapshot
-from envdoc.doctor.finding import Fix, Kind, Severity, Status
+from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status
 from envdoc.doctor.fix.choose import choose
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.plan import How, make_plan
 from envdoc.doctor.fix.present import generations_text, plan_text, profiles_text
 from envdoc.doctor.fix.profiles import load_profiles
 from envdoc.doctor.fix.pythons import Python
+from envdoc.doctor.fix.rate import Rate
+from envdoc.doctor.fix.room import Room
+from envdoc.doctor.fix.settings import Step
+from envdoc.doctor.rules.messages import messages
 
 PROFILES = load_profiles()
 PYTHONS = (Python("3.11", "/usr/bin/python3.11", "3.11.7"),)
@@ -26,6 +30,11 @@ CHOICE = choose(Snapshot(), PYTHONS, PROFILES)
 def current(lock):
     """The generation that the target is."""
     return Generation(1, FOLDER, "cpu-py311", lock, "3.11.7", "2026-11-24", 5, 60, True)
+
+
+def unset_transfer(check):
+    """One step for CFG027 and none for another."""
+    return (Step("unset", "HF_HUB_ENABLE_HF_TRANSFER", seen="0"),) if check.code == "CFG027" else ()
 
 
 def test_without_a_training_environment_a_generation_is_always_built():
@@ -62,24 +71,27 @@ def test_each_failing_check_has_its_action_and_no_other():
     """New environment, in place, or printed with the reason; what passed is not in the plan."""
     checks = [
         tools.check(new_environment=True, code="TOR003"),
-        tools.check(code="CFG001", fix=Fix(True, ("envdoc gc",))),
+        tools.check(code="CFG027", kind=Kind.HOST, fix=Fix(False, ("unset HF_HUB_ENABLE_HF_TRANSFER",))),
         tools.check(
             code="DRV002", kind=Kind.HOST, fix=Fix(False, ("sudo apt-get install nvidia-driver-580",))
         ),
         tools.check(code="PFT050", kind=Kind.DATA, severity=Severity.WARNING),
         tools.check(code="PKG001", status=Status.OK),
+        tools.check(code="PKG011"),
     ]
-    plan = make_plan(checks, CHOICE, TRAINED_IN, current("other"))
+    plan = make_plan(checks, CHOICE, TRAINED_IN, current("other"), in_place=unset_transfer)
     expected = [
         ("TOR003", How.NEW_ENVIRONMENT),
-        ("CFG001", How.IN_PLACE),
+        ("CFG027", How.IN_PLACE),
         ("DRV002", How.PRINTED),
         ("PFT050", How.PRINTED),
+        ("PKG011", How.NEW_ENVIRONMENT),
     ]
     assert expected == [(action.code, action.how) for action in plan.actions]
     assert "TOR003 can be mended by a new environment only." == plan.why
     text = plan_text(plan)
     assert "      $ sudo apt-get install nvidia-driver-580\n" in text
+    assert "      + unset variable HF_HUB_ENABLE_HF_TRANSFER\n" in text
     assert "It changes the machine itself, which envdoc never does." in text
     assert "No command mends it; `envdoc explain PFT050` says what does." in text
 
@@ -96,6 +108,10 @@ def test_only_the_codes_asked_for_are_planned():
     checks = [tools.check(new_environment=True, code="TOR003"), tools.check(code="DRV002", kind=Kind.HOST)]
     plan = make_plan(checks, CHOICE, TRAINED_IN, only=["DRV002"])
     assert (False, ["DRV002"]) == (plan.builds, [action.code for action in plan.actions])
+    both = make_plan(checks, CHOICE, TRAINED_IN, only=["DRV", "TOR003"])
+    assert (True, ["TOR003", "DRV002"]) == (both.builds, [action.code for action in both.actions])
+    nothing = make_plan(checks, CHOICE, TRAINED_IN, only=["SYS"])
+    assert (True, "SYS: nothing is found here.") == (nothing.nothing_to_do, nothing.why)
 
 
 @pytest.mark.parametrize(("installer", "copies"), [("pip", 2), ("uv", 1)])
@@ -140,3 +156,76 @@ def test_the_lists_mark_what_is_chosen_and_what_is_current():
         [current("x")]
     )
     assert generations_text([]).startswith("There is no generation yet.")
+
+
+class Filled(dict):
+    """Any placeholder of a message as its own name."""
+
+    def __missing__(self, key):
+        return key.upper()
+
+
+@pytest.mark.parametrize("code", sorted(messages()))
+@pytest.mark.parametrize("choice", [CHOICE, choose(Snapshot(), (), PROFILES)], ids=["fits", "no-profile"])
+def test_every_finding_of_every_rule_has_an_action_or_a_reason(code, choice):
+    """Whatever a rule finds is mended, or printed with a command or a page, and always with a reason."""
+    message = messages()[code]
+    finding = Check(
+        code,
+        message.name,
+        Status.FAIL,
+        Severity.WARNING,
+        Kind(message.kind),
+        message.title.format_map(Filled()),
+        fix=Fix(message.safe, tuple(line.format_map(Filled()) for line in message.remedy)),
+        needs_new_environment=message.needs_new_environment,
+    )
+    plan = make_plan([finding], choice, TRAINED_IN)
+    (action,) = plan.actions
+    assert action.reason.endswith(".")
+    if message.needs_new_environment:
+        wanted = How.NEW_ENVIRONMENT if choice.profile else How.PRINTED
+        assert (wanted, True) == (action.how, plan.builds)
+    if action.how is How.PRINTED:
+        assert action.commands or f"envdoc explain {code}" in action.reason
+
+
+def test_the_plan_says_how_long_only_where_a_rate_was_measured():
+    """No number is invented; the measured one comes with its day and its source."""
+    plan = make_plan([], CHOICE, Snapshot())
+    assert "is not known, since no rate was measured here: `envdoc check --online` measures it" in plan_text(
+        plan
+    )
+    assert None is plan.to_json()["download_seconds"]
+    rate = Rate(10e6, "2026-11-24T10:00:00+00:00", "the last download of an environment")
+    timed = dataclasses.replace(plan, rate=rate)
+    assert "at the 10.0 MB/s of the last download of an environment (2026-11-24T10:00:00+00:00)" in plan_text(
+        timed
+    )
+    assert round(plan.download_bytes / 10e6, 1) == timed.to_json()["download_seconds"]
+
+
+def test_the_plan_tells_the_disk_afterwards_and_a_cache_on_another_disk():
+    """What uv's cache shares is said; where it lies elsewhere, what it needs there."""
+    plan = dataclasses.replace(
+        make_plan([], CHOICE, Snapshot(), installer="uv"), rooms=(Room("environment", "/e", 1, 2),)
+    )
+    assert "at most, shared with uv's cache by hard links" in plan_text(plan)
+    two = dataclasses.replace(plan, rooms=(*plan.rooms, Room("cache", "/c", 5_000_000_000, 7_000_000_000)))
+    assert "uv's cache `/c` lies on another disk, which needs 5.00 GB more; 7.00 GB are free." in plan_text(
+        two
+    )
+    assert ["environment", "cache"] == [disk["purpose"] for disk in two.to_json()["disks"]]
+
+
+@pytest.mark.parametrize(
+    ("probes", "words"),
+    [("not run", "rests on files alone"), ("remembered", "what `envdoc check` saw at 2026"), ("run", None)],
+)
+def test_the_plan_says_what_it_rests_on(probes, words):
+    """A library that does not import shows only when it is run, so that the reader is told whether it was."""
+    plan = dataclasses.replace(
+        make_plan([], CHOICE, TRAINED_IN), probes=probes, probes_at="2026-11-24T10:00:00+00:00"
+    )
+    assert (words is None) == ("  " not in plan_text(plan))
+    assert words is None or words in plan_text(plan)
