@@ -165,13 +165,10 @@ class Filled(dict):
         return key.upper()
 
 
-@pytest.mark.parametrize("code", sorted(messages()))
-@pytest.mark.parametrize("choice", [CHOICE, choose(Snapshot(), (), PROFILES)], ids=["fits", "no-profile"])
-def test_every_finding_of_every_rule_has_an_action_or_a_reason(code, choice):
-    """Whatever a rule finds is mended, or printed with a command or a page, and always with a reason."""
-    message = messages()[code]
-    finding = Check(
-        code,
+def finding_of(message):
+    """What a report holds of that rule where it finds its fault."""
+    return Check(
+        message.code,
         message.name,
         Status.FAIL,
         Severity.WARNING,
@@ -180,14 +177,20 @@ def test_every_finding_of_every_rule_has_an_action_or_a_reason(code, choice):
         fix=Fix(message.safe, tuple(line.format_map(Filled()) for line in message.remedy)),
         needs_new_environment=message.needs_new_environment,
     )
-    plan = make_plan([finding], choice, TRAINED_IN)
-    (action,) = plan.actions
-    assert action.reason.endswith(".")
-    if message.needs_new_environment:
-        wanted = How.NEW_ENVIRONMENT if choice.profile else How.PRINTED
-        assert (wanted, True) == (action.how, plan.builds)
-    if action.how is How.PRINTED:
-        assert action.commands or f"envdoc explain {code}" in action.reason
+
+
+@pytest.mark.parametrize("choice", [CHOICE, choose(Snapshot(), (), PROFILES)], ids=["fits", "no-profile"])
+def test_every_finding_of_every_rule_has_an_action_or_a_reason(choice):
+    """Whatever a rule finds is mended, or printed with a command or a page, and always with a reason."""
+    for code, message in messages().items():
+        plan = make_plan([finding_of(message)], choice, TRAINED_IN)
+        (action,) = plan.actions
+        assert action.reason.endswith("."), code
+        if message.needs_new_environment:
+            wanted = How.NEW_ENVIRONMENT if choice.profile else How.PRINTED
+            assert (wanted, True) == (action.how, plan.builds), code
+        if action.how is How.PRINTED:
+            assert action.commands or f"envdoc explain {code}" in action.reason, code
 
 
 def test_the_plan_says_how_long_only_where_a_rate_was_measured():
