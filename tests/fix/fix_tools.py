@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import subprocess
 import sys
 import threading
 import time
@@ -36,6 +37,12 @@ def make_wheel(folder, name, version, requires=(), filler=b""):
         for file, content in files.items():
             archive.writestr(file, content)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def bare_venv(folder):
+    """A virtual environment without pip, in a twentieth of the time; its site-packages."""
+    subprocess.run([BASE, "-m", "venv", "--without-pip", str(folder)], check=True)
+    return next(folder.glob("lib/python*/site-packages"))
 
 
 class Shop:

@@ -255,7 +255,7 @@ def envdoc(home, environ, *arguments):
     """envdoc itself in a process of its own."""
     values = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "ENVDOC"))}
     # No pyenv and no other Python but the system's: asking them all would take seconds.
-    values.update(ENVDOC_HOME=str(home), HOME=str(home.parent), PATH="/usr/bin:/bin", PYENV_ROOT="/nowhere")
+    values.update(ENVDOC_HOME=str(home), HOME=str(home / "user"), PATH="/usr/bin:/bin", PYENV_ROOT="/nowhere")
     values.update(environ)
     return subprocess.run(
         [sys.executable, "-m", "envdoc.doctor", *arguments],
@@ -269,6 +269,7 @@ def generation(home):
     folder = home / "envs" / "0001-tiny-0"
     subprocess.run([tools.BASE, "-m", "venv", "--without-pip", str(folder)], check=True)
     (home / "current").symlink_to(Path("envs") / folder.name)
+    (home / "user").mkdir()
     info = next(folder.glob("lib/python*/site-packages")) / "huggingface_hub-0.36.2.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: huggingface-hub\nVersion: 0.36.2\n")
