@@ -4,6 +4,10 @@
 ├── current -> envs/0002-cpu-py311-...   the generation that is switched to
 ├── envs/NNNN-PROFILE-LOCKHASH12/        one generation each: a virtual environment and its receipt
 ├── replaced.json                        which environments each generation was built in place of
+├── variables.json                       settings of `fix`, for run, shell and train; `fix --undo` takes the last back
+├── last-check.json                      what the probes of the last check saw, for the plan
+├── rate.json                            how fast the last download came
+├── tmp/, models/, caches/               folders that a setting points to, where there is one
 ├── journal.jsonl                        what was built, switched to, rolled back and removed, and when
 └── lock                                 held while a generation is built or switched to
 """

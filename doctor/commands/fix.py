@@ -128,11 +128,8 @@ def fix(
     if plan.choice.gpu_unused:  # torch's default wheel would try a GPU that it has no code for
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     before = Generations(home()).current()
-    examined = choose_target(
-        python, os.environ, home()
-    )  # what it is once the link points elsewhere is another
     made = carry_out(plan, home(), _examiner(accepted), announce, wheelhouse=wheelhouse)
-    _stand_in(made.name, Path(examined.path).parent.parent)
+    _stand_in(made.name, Path(planned.target.path).parent.parent)
     announce(f"Switched to `{made.name}` ({made.packages} packages, {time.monotonic() - started:.0f} s).")
     announce("Use it: `envdoc check`, `envdoc train`, `envdoc run -- python ...`, `envdoc shell`.")
     undone = f"goes back to `{before.name}`" if before is not None else "takes it out of use"

@@ -20,6 +20,7 @@ from envdoc.doctor.fix.settings import FILE, Step, digest, keep_only, receipts, 
 from envdoc.doctor.rules.messages import messages
 
 HOME = Path("/e")
+PAGE = Path(__file__).parents[2] / "docs" / "fix.md"
 ROOMY = Storage("envdoc", "/e", True, True, 10**12, 9 * 10**11, None, "ext4")
 # `unset` is these rules' remedy too, and the plan prints it: whether a proxy or a token is right only its owner knows.
 JUDGEMENTS = ("NET007",)
@@ -45,6 +46,14 @@ def test_every_code_of_the_table_is_a_rule():
         if message.remedy and all(re.match(r"unset [\w {}]+$", line) for line in message.remedy)
     }
     assert set(JUDGEMENTS) == plain - set(FINDERS)
+
+
+def test_the_page_lists_every_code_of_the_table():
+    """docs/fix.md tells what is done for whom, and for no other."""
+    rows = re.findall(
+        r"^\| [^|]+ \| ((?:[A-Z]{3}\d{3} ?)+)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(FINDERS) == sorted(" ".join(rows).split())
 
 
 @pytest.mark.parametrize(
