@@ -144,13 +144,14 @@ def make_plan(
     free_bytes: Optional[int] = None,
     wanted: Optional[str] = None,
     only: Sequence[str] = (),
+    asked: str = "",
     in_place: Callable[[Check], Tuple[Step, ...]] = lambda check: (),
 ) -> Plan:
     """The plan for these findings on that machine.
 
     A new generation is wanted where the target holds no training environment, where a finding needs one, or where
     `wanted` names a profile that the target is not. An info never stops a run and is not planned for, unless `only`,
-    which keeps the findings whose code starts with one of its prefixes, names it. `current` is the generation that
+    which keeps the findings whose code starts with one of its prefixes, names it. `asked` is why the caller wants one in any case. `current` is the generation that
     is switched to; the target is compared with it by its folder. `in_place` says what mends a finding in place.
     """
     failed = [
@@ -173,7 +174,7 @@ def make_plan(
     elif wanted is not None and not is_lock:
         why = f"You asked for the profile `{wanted}`, and the target is not built from its lock."
     else:
-        why = ""
+        why = asked
     builds = bool(why)
     if not builds:
         why = (
