@@ -149,10 +149,11 @@ def make_plan(
 ) -> Plan:
     """The plan for these findings on that machine.
 
-    A new generation is wanted where the target holds no training environment, where a finding needs one, or where
-    `wanted` names a profile that the target is not. An info never stops a run and is not planned for, unless `only`,
-    which keeps the findings whose code starts with one of its prefixes, names it. `asked` is why the caller wants one in any case. `current` is the generation that
-    is switched to; the target is compared with it by its folder. `in_place` says what mends a finding in place.
+    A new generation is wanted where the target holds no training environment, where a finding needs one, where
+    `wanted` names a profile that the target is not, or where `asked` says why the caller wants one in any case. An
+    info never stops a run and is not planned for, unless `only`, which keeps the findings whose code starts with one
+    of its prefixes, names it. `current` is the generation that is switched to; the target is compared with it by its
+    folder. `in_place` says what mends a finding in place.
     """
     failed = [
         check
