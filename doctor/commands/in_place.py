@@ -52,7 +52,14 @@ def settle_plan(planned: "Planned") -> bool:
             announce(f"{action.code}: {what}. It is found all the same: taken back.")
     if helped:
         announce("This holds in `envdoc run`, `shell` and `train`. Undo it: `envdoc fix --undo`.")
+        own = [command for action in helped for command in action.commands if _of_the_shell(command)]
+        if own:
+            announce(f"The same for your own shell: {'; '.join(dict.fromkeys(own))}")
     return len(helped) == len(actions)
+
+
+def _of_the_shell(command: str) -> bool:
+    return command.startswith(("unset ", "export ")) and "/path/" not in command
 
 
 def undo_settings() -> None:

@@ -312,6 +312,7 @@ def test_apply_settles_and_check_in_run_no_longer_finds_it(generation, home, tmp
 
     done = envdoc(home, environ, "fix", *python, *only, "--apply", "--yes")
     assert (0, 3) == (done.returncode, done.stderr.count("It is no longer found.")), done.stderr
+    assert "your own shell: unset HF_HUB_ENABLE_HF_TRANSFER; unset HF_HUB_ETAG_TIMEOUT" in done.stderr
     assert missing.is_dir()
     in_run = ("run", "--", sys.executable, "-m", "envdoc.doctor")
     check = ("check", "--quick", "--format", "json", *python)
