@@ -1,17 +1,22 @@
 """Which profile fits this machine: a pure function of what was found, with the one fact against each other profile."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import FixError
-from envdoc.doctor.facts.snapshot import Gpu, Snapshot
+from envdoc.doctor.facts.snapshot import Snapshot
+from envdoc.doctor.fix.fit import NO_PYTHON, basic_obstacles, gpu_obstacles, service
+from envdoc.doctor.fix.machine import Machine, seen
+from envdoc.doctor.fix.nearest import WayOut, nearest
 from envdoc.doctor.fix.profiles import Profile
 from envdoc.doctor.fix.pythons import Python
-from envdoc.doctor.tables.architectures import serving
-from envdoc.doctor.tables.cuda_drivers import gpu_floor
+from envdoc.doctor.fix.support import CPU, sentences, support
+from envdoc.doctor.tables.architectures import architecture
 from envdoc.doctor.tables.versions import numbers
 
-NO_PYTHON = "there is no Python"
+__all__ = ["NO_PYTHON", "Choice", "choose", "require", "way_out"]
+
+_KEPT_FOR_OLD = (7, 0)  # capability; GPUs below it have no code in torch since 2.8
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,9 @@ class Choice:
     """The profile to build, or None; why; and the one fact that excludes each of the others that do not fit.
 
     `gpu_unused` is True where the machine has a GPU and no profile for it fits, so that the CPU would train.
+    `support` says how the driver serves the profile: "direct", "minor", "unverified" or "cpu" (support.py); it is
+    empty where there is none. `nearest` is the cheapest change that would serve the machine; None where nothing is
+    wanting, or no change helps.
     """
 
     profile: Optional[Profile]
@@ -26,6 +34,18 @@ class Choice:
     reasons: Tuple[str, ...] = ()
     rejected: Tuple[Tuple[str, str], ...] = ()  # (name of a profile, the fact)
     gpu_unused: bool = False
+    support: str = ""
+    support_notes: Tuple[str, ...] = ()  # full sentences, part of `reasons` too
+    nearest: Optional[WayOut] = None
+    supports: Tuple[Tuple[str, str], ...] = ()  # (name of a profile that can be built here, its own `support`)
+
+    def to_json(self) -> Dict[str, Any]:
+        """What the choice adds to a plan's JSON: the keys `support`, `support_notes` and `way_out`."""
+        return {
+            "support": self.support or None,
+            "support_notes": list(self.support_notes),
+            "way_out": self.nearest.to_json() if self.nearest else None,
+        }
 
 
 def choose(
@@ -38,57 +58,63 @@ def choose(
     """The best profile for this machine.
 
     A CUDA profile must serve every GPU with binary code of torch and of bitsandbytes, and the driver must reach its
-    floor; one whose own driver release is there comes before one that leans on minor-version compatibility, then
-    the newer torch; one marked `last_resort` after all others. Without a GPU the CPU profiles come first, then any
-    whose Python is there. Where a GPU is here and no CUDA profile serves it the machine is treated as one without,
-    and `gpu_unused` says so.
+    floor and that of every GPU; the order among those that do is `_rank`'s. Without a GPU the CPU profiles come
+    first, then any whose Python is there. Where a GPU is here and no CUDA profile serves it the machine is treated as
+    one without, and `gpu_unused` says so.
     `free_bytes` is what the disk of envdoc's folder still holds (None: not asked). `wanted` names a profile:
     nothing else is then considered. Raises FixError for an unknown name.
     """
     if wanted is not None:
         require(wanted, profiles)
-    gpus = _visible_gpus(snapshot)
-    possible: List[Tuple[int, Profile]] = []
+        profiles = [profile for profile in profiles if profile.name == wanted]
+    machine = seen(snapshot, pythons, free_bytes)
+    places = {profile.name: place for place, profile in enumerate(profiles)}
+
+    def rank(profile: Profile, on: Machine) -> Tuple[Any, ...]:
+        return (*_rank(profile, on), places[profile.name])
+
+    possible: List[Profile] = []
+    serving: List[Profile] = []
     rejected: List[Tuple[str, str]] = []
-    for place, profile in enumerate(profiles):
-        if wanted is not None and profile.name != wanted:
-            continue
-        fact = _against(profile, snapshot, pythons, free_bytes)
-        if fact:
-            rejected.append((profile.name, fact))
-        else:
-            possible.append((place, profile))
-    serving_all = []
-    for place, profile in possible:
-        fact = _gpu_against(profile, snapshot, gpus) if gpus and not profile.is_cpu else ""
-        if fact:
-            rejected.append((profile.name, fact))
-        elif gpus and not profile.is_cpu:
-            serving_all.append((_rank_on_gpu(profile, snapshot, place), profile))
-    on_cpu = [((not profile.is_cpu, place), profile) for place, profile in possible]
-    if not on_cpu:
-        return Choice(None, None, (), tuple(rejected))
+    for profile in profiles:
+        obstacles = basic_obstacles(profile, machine)
+        if not obstacles:
+            possible.append(profile)
+            obstacles = gpu_obstacles(profile, machine) if machine.cards else ()
+        if obstacles:
+            rejected.append((profile.name, obstacles[0].fact))
+        elif machine.cards and not profile.is_cpu:
+            serving.append(profile)
+    gpu_unused = bool(machine.cards) and not serving
+    way = nearest(profiles, machine, rank) if gpu_unused or not possible else None
+    if not possible:
+        return Choice(None, None, (), tuple(rejected), nearest=way)
     chosen = (
-        min(serving_all, key=lambda pair: pair[0])[1]
-        if serving_all
-        else min(on_cpu, key=lambda pair: pair[0])[1]
+        min(serving, key=lambda profile: rank(profile, machine))
+        if serving
+        else min(possible, key=lambda profile: (not profile.is_cpu, places[profile.name]))
     )
-    python = next(python for python in pythons if python.minor == chosen.python and not python.problem)
-    facts = tuple(pair for pair in rejected if pair[0] != chosen.name)
-    reasons = _reasons(chosen, python, snapshot, gpus, wanted)
-    return Choice(chosen, python, reasons, facts, gpu_unused=bool(gpus) and not serving_all)
+    python = machine.python_for(chosen.python)
+    assert python is not None  # or it would not be possible
+    notes = sentences(chosen, machine)
+    return Choice(
+        chosen,
+        python,
+        _reasons(chosen, python, snapshot, machine, wanted, notes),
+        tuple(pair for pair in rejected if pair[0] != chosen.name),
+        gpu_unused,
+        support(chosen, machine),
+        notes,
+        way,
+        tuple((profile.name, support(profile, machine)) for profile in possible),
+    )
 
 
 def way_out(choice: Choice) -> str:
-    """What to do where no profile fits: the nearest thing that would let one."""
-    lacking = [fact for _, fact in choice.rejected if fact.startswith(NO_PYTHON)]
-    if lacking and len(lacking) == len(choice.rejected):
-        minors = ", ".join(dict.fromkeys(fact.split()[4] for fact in lacking))
-        return (
-            f"Install one of Python {minors} beside what is there; on Debian and Ubuntu for example "
-            "`sudo apt-get install python3.12 python3.12-venv`."
-        )
-    return "`envdoc profiles` lists what each one needs."
+    """What to do where no profile fits or the GPU stays unused: the cheapest change after which one does."""
+    if choice.nearest is not None:
+        return choice.nearest.text
+    return "No change to this machine makes one fit; `envdoc profiles` lists what each one needs."
 
 
 def require(wanted: str, profiles: Sequence[Profile]) -> None:
@@ -100,86 +126,31 @@ def require(wanted: str, profiles: Sequence[Profile]) -> None:
         )
 
 
-def _visible_gpus(snapshot: Snapshot) -> Tuple[Gpu, ...]:
-    hidden = snapshot.variables.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return () if hidden else snapshot.gpus
+def _rank(profile: Profile, machine: Machine) -> Tuple[bool, bool, bool, Tuple[int, ...]]:
+    """Smaller is better: no last resort, none kept for GPUs of before Volta, its own driver release, newer torch.
 
-
-def _against(
-    profile: Profile, snapshot: Snapshot, pythons: Sequence[Python], free_bytes: Optional[int]
-) -> str:
-    """The first fact, GPU and driver aside, that keeps the profile from this machine; empty where there is none."""
-    machine = snapshot.interpreter.machine or "x86_64"
-    system = snapshot.interpreter.system or "Linux"
-    if (system, machine) != ("Linux", profile.machine):
-        return f"it is locked for Linux {profile.machine}, and this is {system} {machine}"
-    same = [python for python in pythons if python.minor == profile.python]
-    if not same:
-        return f"{NO_PYTHON} {profile.python} on this machine"
-    if all(python.problem for python in same):
-        return f"`{same[0].path}` {same[0].problem}. {same[0].hint}".rstrip(" .")
-    if snapshot.host.glibc and numbers(snapshot.host.glibc) < numbers(profile.glibc):
-        return f"its wheels need glibc {profile.glibc}, and this system has {snapshot.host.glibc}"
-    least = profile.cpu_build.venv_bytes if profile.cpu_build else profile.venv_bytes
-    if free_bytes is not None and free_bytes < least:
-        return f"it needs {least / 1e9:.1f} GB of disk, and {free_bytes / 1e9:.1f} GB are free"
-    return ""
-
-
-def _gpu_against(profile: Profile, snapshot: Snapshot, gpus: Sequence[Gpu]) -> str:
-    """Why the profile's CUDA code does not run on every GPU under this driver; empty where it does."""
-    for gpu in gpus:
-        if not gpu.capability:
-            continue
-        compiled = (
-            (f"torch {profile.torch}", profile.torch_architectures),
-            ("its bitsandbytes", profile.bitsandbytes_architectures),
-        )
-        for library, architectures in compiled:
-            if serving(architectures, gpu.capability) != "binary":
-                name = gpu.name or f"GPU {gpu.index}"
-                code = "sm_" + gpu.capability.replace(".", "")
-                return (
-                    f"{library} has no code for {code} ({name}); it was built for {', '.join(architectures)}"
-                )
-    driver, cuda = snapshot.driver.version, snapshot.driver.cuda
-    if not driver:
-        # A container may show what the driver serves and hide which driver it is.
-        if cuda and numbers(cuda)[:1] >= numbers(profile.cuda)[:1]:
-            return ""
-        return (
-            f"the driver serves CUDA {cuda}, and CUDA {profile.cuda} is needed"
-            if cuda
-            else "no driver answers"
-        )
-    if numbers(driver) < numbers(profile.driver_minor):
-        return f"CUDA {profile.cuda} needs driver {profile.driver_minor} or newer, and this is {driver}"
-    for gpu in gpus:
-        floor = gpu_floor(gpu.capability) if gpu.capability else None
-        if floor and numbers(driver) < numbers(floor):
-            return f"{gpu.name or 'the GPU'} needs driver {floor} or newer, and this is {driver}"
-    return ""
-
-
-def _exact(profile: Profile, snapshot: Snapshot) -> bool:
-    if snapshot.driver.version:
-        return numbers(snapshot.driver.version) >= numbers(profile.driver_exact)
-    return numbers(snapshot.driver.cuda) >= numbers(profile.cuda)
-
-
-def _rank_on_gpu(profile: Profile, snapshot: Snapshot, place: int) -> Tuple[bool, bool, Tuple[int, ...], int]:
-    """Smaller is better: no last resort, its own driver release, newer torch, earlier in profiles.toml."""
+    Minor-version compatibility costs a run nothing (all that torch and bitsandbytes launch is compiled), an old stack
+    does: so the profile kept for Pascal comes after torch 2.10 even where a driver of 560 serves it directly.
+    """
     newer = tuple(-number for number in numbers(profile.torch))
-    return (profile.last_resort, not _exact(profile, snapshot), newer, place)
+    targets = [target for target in map(architecture, profile.torch_architectures) if target is not None]
+    kept = any(target.capability < _KEPT_FOR_OLD for target in targets)
+    exact = profile.is_cpu or service(profile, machine) == "exact"
+    return (profile.last_resort, kept, not exact, newer)
 
 
 def _reasons(
-    profile: Profile, python: Python, snapshot: Snapshot, gpus: Sequence[Gpu], wanted: Optional[str]
+    profile: Profile,
+    python: Python,
+    snapshot: Snapshot,
+    machine: Machine,
+    wanted: Optional[str],
+    notes: Tuple[str, ...],
 ) -> Tuple[str, ...]:
     reasons = [f"Python {python.version} is at `{python.path}`."]
     if wanted is not None:
         reasons.insert(0, f"You asked for `{wanted}`.")
-    if not gpus:
+    if not machine.cards:
         hidden = bool(snapshot.gpus)
         lead = "CUDA_VISIBLE_DEVICES hides every GPU" if hidden else "No GPU answers here"
         also = (
@@ -188,22 +159,10 @@ def _reasons(
             else ""
         )
         return (*reasons, f"{lead}, so this environment trains on the CPU.{also}")
-    names = ", ".join(dict.fromkeys(gpu.name or f"GPU {gpu.index}" for gpu in gpus))
+    names = ", ".join(dict.fromkeys(card.name for card in machine.cards))
     if profile.is_cpu:
         return (*reasons, f"No CUDA profile fits {names}, so this environment trains on the CPU.")
-    fact = _gpu_against(profile, snapshot, gpus)
-    if fact:
-        return (*reasons, f"It serves {names} not ({fact}), so this environment trains on the CPU.")
-    driver = (
-        f"driver {snapshot.driver.version}" if snapshot.driver.version else f"CUDA {snapshot.driver.cuda}"
-    )
-    how = (
-        f"serves CUDA {profile.cuda} itself"
-        if _exact(profile, snapshot)
-        else f"runs CUDA {profile.cuda} by minor-version compatibility (its own driver is {profile.driver_exact})"
-    )
-    return (
-        *reasons,
-        f"torch {profile.torch} and its bitsandbytes have code for {names}.",
-        f"The {driver} {how}.",
-    )
+    if support(profile, machine) == CPU:
+        fact = gpu_obstacles(profile, machine)[0].fact
+        return (*reasons, f"It does not serve {names} ({fact}), so this environment trains on the CPU.")
+    return (*reasons, f"torch {profile.torch} and its bitsandbytes have code for {names}.", *notes)
