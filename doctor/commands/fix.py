@@ -1,4 +1,4 @@
-"""The commands fix, which changes envdoc's own folder, and profiles, which only looks."""
+"""The command fix: the plan and, with --apply, the environment that it describes."""
 
 import json
 import os
@@ -28,7 +28,6 @@ ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
 def register(app: typer.Typer) -> None:
     """Add this module's commands to the application."""
     app.command()(fix)
-    app.command()(profiles)
 
 
 def fix(
@@ -134,17 +133,6 @@ def fix(
     announce("Use it: `envdoc check`, `envdoc train`, `envdoc run -- python ...`, `envdoc shell`.")
     undone = f"goes back to `{before.name}`" if before is not None else "takes it out of use"
     announce(f"Undo it: `envdoc rollback` {undone}.")
-
-
-def profiles() -> None:
-    """List the lockfiles, and the one fact that keeps each from this machine."""
-    from envdoc.doctor.examine import look
-    from envdoc.doctor.fix.present import profiles_text
-    from envdoc.doctor.fix.profiles import load_profiles
-
-    every = load_profiles()
-    snapshot = look(choose_target(None, os.environ, home()), quick=True)
-    sys.stdout.write(profiles_text(every, _choice(snapshot, every)))
 
 
 def _choice(snapshot: "Snapshot", profiles: Sequence["Profile"], wanted: Optional[str] = None) -> "Choice":

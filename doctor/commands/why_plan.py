@@ -36,8 +36,8 @@ def _choice(facts: Mapping[str, Any]) -> str:
     if choice.profile is not None and not choice.gpu_unused:
         command = f"{FIX} --profile {choice.profile.name}"
         return f"{command}  # no GPU is seen on this machine" if choice.profile.is_cpu else command
-    against = dict.fromkeys(fact for _, fact in choice.rejected)
-    return f"No lockfile of envdoc fits this machine: {next(iter(against), '')} {way_out(choice)}"
+    fact = choice.nearest.fact if choice.nearest else next((fact for _, fact in choice.rejected), "")
+    return f"No lockfile of envdoc fits this machine: {fact}. {way_out(choice)}"
 
 
 def with_folder_checks(facts: Any) -> Any:

@@ -37,7 +37,9 @@ class Choice:
     support: str = ""
     support_notes: Tuple[str, ...] = ()  # full sentences, part of `reasons` too
     nearest: Optional[WayOut] = None
-    supports: Tuple[Tuple[str, str], ...] = ()  # (name of a profile that can be built here, its own `support`)
+    supports: Tuple[
+        Tuple[str, str], ...
+    ] = ()  # (name of a profile that can be built here, its own `support`)
 
     def to_json(self) -> Dict[str, Any]:
         """What the choice adds to a plan's JSON: the keys `support`, `support_notes` and `way_out`."""

@@ -40,9 +40,7 @@ def basic_obstacles(profile: Profile, machine: Machine) -> Tuple[Obstacle, ...]:
     found: List[Obstacle] = []
     if (machine.system, machine.arch) != ("Linux", profile.machine):
         here = f"{machine.system} {machine.arch}"
-        found.append(
-            Obstacle(Kind.PLATFORM, f"it is locked for Linux {profile.machine}, and this is {here}")
-        )
+        found.append(Obstacle(Kind.PLATFORM, f"it is locked for Linux {profile.machine}, and this is {here}"))
     elif machine.libc == "musl":
         found.append(
             Obstacle(Kind.LIBC, f"its wheels need glibc {profile.glibc}, and this system's libc is musl")
@@ -117,7 +115,9 @@ def _driver_too_old(profile: Profile, machine: Machine) -> Optional[Obstacle]:
     if machine.goes_by_cuda:
         fact = f"the driver serves CUDA {machine.cuda}, and CUDA {profile.cuda} is needed"
     elif machine.driver:
-        fact = f"CUDA {profile.cuda} needs driver {profile.driver_minor} or newer, and this is {machine.driver}"
+        fact = (
+            f"CUDA {profile.cuda} needs driver {profile.driver_minor} or newer, and this is {machine.driver}"
+        )
     else:
         fact = "no driver answers"
     return Obstacle(Kind.DRIVER, fact)

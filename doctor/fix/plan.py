@@ -98,6 +98,7 @@ class Plan:
             "reasons": list(self.choice.reasons),
             "rejected": [{"profile": name, "fact": fact} for name, fact in self.choice.rejected],
             "gpu_unused": self.choice.gpu_unused,
+            **self.choice.to_json(),
             "download_bytes": self.download_bytes,
             "least_download_bytes": self.least_download_bytes,
             "disk_bytes": self.disk_bytes,

@@ -1,11 +1,10 @@
-"""A plan, the profiles and the generations as text for a person."""
+"""A plan and the generations as text for a person."""
 
 from typing import List, Sequence
 
-from envdoc.doctor.fix.choose import Choice, way_out
+from envdoc.doctor.fix.choose import way_out
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.plan import Action, How, Plan
-from envdoc.doctor.fix.profiles import Profile
 
 
 def plan_text(plan: Plan) -> str:
@@ -59,7 +58,7 @@ def _build_lines(plan: Plan) -> List[str]:
     if profile is None or python is None:
         lines = [f"A new environment is needed, and no profile fits this machine. {plan.why}"]
         lines += [f"  {name}: {fact}" for name, fact in plan.choice.rejected]
-        return [*lines, f"  {way_out(plan.choice)}"]
+        return [*lines, f"  Nearest way out: {way_out(plan.choice)}"]
     lines = [
         f"A new environment: {profile.name} ({profile.title}).",
         f"  Why: {plan.why}",
@@ -81,6 +80,8 @@ def _build_lines(plan: Plan) -> List[str]:
     if plan.choice.gpu_unused:
         lines.append("  The GPU of this machine stays unused, because:")
         lines += [f"    {name}: {fact}" for name, fact in plan.choice.rejected]
+        if plan.choice.nearest is not None:
+            lines.append(f"  Nearest way out: {way_out(plan.choice)}")
     return lines
 
 
@@ -137,33 +138,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def profiles_text(profiles: Sequence[Profile], choice: Choice) -> str:
-    """Every profile with what it needs, and the one fact against each that does not fit this machine."""
-    facts = dict(choice.rejected)
-    lines: List[str] = []
-    for profile in profiles:
-        chosen = choice.profile is not None and choice.profile.name == profile.name
-        lines.append(f"{'*' if chosen else ' '} {profile.name}: {profile.title}")
-        if not profile.is_cpu:
-            lines.append(
-                f"      driver {profile.driver_minor} or newer ({profile.driver_exact} for everything); "
-                f"GPU code {' '.join(profile.torch_architectures)}"
-            )
-        lines.append(
-            f"      {size(profile.download_bytes)} to download, {size(profile.venv_bytes)} on disk; "
-            f"trained in on {profile.date}"
-        )
-        if profile.cpu_build is not None:
-            lines.append(
-                f"      with torch's CPU build, where the index offers it: {size(profile.cpu_build.download_bytes)} "
-                f"to download, {size(profile.cpu_build.venv_bytes)} on disk"
-            )
-        if profile.name in facts:
-            lines.append(f"      does not fit: {facts[profile.name]}")
-    lines.append("* fits this machine best." if choice.profile else "None fits this machine.")
-    return "\n".join(lines) + "\n"
 
 
 def generations_text(generations: Sequence[Generation]) -> str:

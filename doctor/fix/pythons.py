@@ -3,31 +3,37 @@
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Set, Tuple
 
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.fix.python_memory import PythonMemory
+from envdoc.doctor.home import home
 
 MINORS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 _LIMIT_SECONDS = 20.0
 
 # `datasets` imports bz2 and lzma, pip ssl, torch ctypes: a Python compiled without their headers has none of them.
+# The compiled halves are imported, since they tell the same in a third of the time.
 _ASK = """
-import importlib, json, os, platform, struct, sys, sysconfig
+import json, os, sys, sysconfig
+from importlib.machinery import PathFinder
 base = getattr(sys, "_base_executable", None) or sys.executable
 if base == sys.executable and sys.prefix != sys.base_prefix:
     base = os.path.realpath(base)  # before 3.11 an environment names itself as its own base
-missing = []
-for name in ("venv", "ensurepip", "ssl", "ctypes", "zlib", "bz2", "lzma", "sqlite3"):
+missing = [name for name in ("venv", "ensurepip") if PathFinder.find_spec(name) is None]
+for name in ("_ssl", "_ctypes", "zlib", "_bz2", "_lzma", "_sqlite3"):
     try:
-        importlib.import_module(name)
+        __import__(name)
     except ImportError:
-        missing.append(name)
+        missing.append(name.lstrip("_"))
 print(json.dumps({
-    "version": platform.python_version(), "base": base,
-    "implementation": platform.python_implementation(), "bits": 8 * struct.calcsize("P"),
+    "version": "%d.%d.%d" % sys.version_info[:3], "base": base,
+    "implementation": "CPython" if sys.implementation.name == "cpython" else sys.implementation.name,
+    "bits": 64 if sys.maxsize > 2**32 else 32,
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "missing": missing,
 }))
 """
@@ -49,25 +55,50 @@ def available_pythons(
 ) -> Tuple[Python, ...]:
     """The best interpreter of each minor version that was found: a usable one, or else the first with its problem.
 
-    Looks on PATH, at pyenv, uv and conda, in /usr/bin, /usr/local/bin and /opt. Every candidate is started with a
-    time limit; one that does not answer is passed over (pyenv's shims do not, where a version is not chosen).
+    Looks on PATH, at pyenv, uv and conda, in /usr/bin, /usr/local/bin and /opt; programs before scripts. Every
+    candidate is started with a time limit, all minor versions at once; one that does not answer is passed over. What
+    they answered is kept in envdoc's folder, where there is one.
     """
     values = os.environ if environ is None else environ
-    found: Dict[str, Python] = {}
-    asked: Dict[str, Optional[Python]] = {}
-    for minor in minors:
-        for candidate in _candidates(minor, values):
-            real = os.path.realpath(candidate)
-            if real not in asked:
-                asked[real] = _ask(candidate)
-            python = asked[real]
-            if python is None or python.minor != minor:
-                continue
-            if minor not in found or (found[minor].problem and not python.problem):
-                found[minor] = python
-            if not found[minor].problem:
-                break
-    return tuple(found[minor] for minor in minors if minor in found)
+    memory = PythonMemory(home(values))
+    with ThreadPoolExecutor(
+        max_workers=max(1, len(minors))
+    ) as pool:  # starting interpreters is what takes the time
+        found = list(pool.map(lambda minor: _best(minor, values, memory), minors))
+    memory.save()
+    return tuple(python for python in found if python is not None)
+
+
+def _best(minor: str, environ: Mapping[str, str], memory: PythonMemory) -> Optional[Python]:
+    """A usable interpreter of that minor version, or else the first with its problem."""
+    first: Optional[Python] = None
+    asked: Set[str] = set()
+    for candidate in _candidates(minor, environ):
+        real = os.path.realpath(candidate)
+        if real in asked:
+            continue
+        asked.add(real)
+        python = _recalled(real, memory) or _ask(candidate)
+        if python is None:
+            continue
+        if (
+            not python.problem and os.path.realpath(python.path) == real
+        ):  # and no script that stands before it
+            told = {"minor": python.minor, "path": python.path, "version": python.version}
+            memory.keep(real, told)
+        if python.minor != minor:
+            continue
+        if not python.problem:
+            return python
+        first = first or python
+    return first
+
+
+def _recalled(real: str, memory: PythonMemory) -> Optional[Python]:
+    told = memory.recall(real)
+    if told is None or not {"minor", "path", "version"} <= set(told):
+        return None
+    return Python(told["minor"], told["path"], told["version"])
 
 
 def _candidates(minor: str, environ: Mapping[str, str]) -> List[str]:
@@ -83,9 +114,16 @@ def _candidates(minor: str, environ: Mapping[str, str]) -> List[str]:
     names = [folder / name for name in ("python" + minor, "python3") for folder in folders]
     if minor == ".".join(str(part) for part in sys.version_info[:2]):
         names.insert(0, Path(sys.executable))
-    return list(
-        dict.fromkeys(str(name) for name in names if name.is_file() and os.access(str(name), os.X_OK))
-    )
+    files = dict.fromkeys(str(name) for name in names if name.is_file() and os.access(str(name), os.X_OK))
+    return sorted(files, key=_is_script)  # pyenv's shims take half a second to say that no version is chosen
+
+
+def _is_script(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        return False
 
 
 def _ask(path: str) -> Optional[Python]:

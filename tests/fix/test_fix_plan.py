@@ -11,7 +11,8 @@ from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status
 from envdoc.doctor.fix.choose import choose
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.plan import How, make_plan
-from envdoc.doctor.fix.present import generations_text, plan_text, profiles_text
+from envdoc.doctor.fix.present import generations_text, plan_text
+from envdoc.doctor.fix.present_profiles import profiles_text
 from envdoc.doctor.fix.profiles import load_profiles
 from envdoc.doctor.fix.pythons import Python
 from envdoc.doctor.fix.rate import Rate
@@ -151,7 +152,7 @@ def test_the_lists_mark_what_is_chosen_and_what_is_current():
     """`envdoc profiles` and `envdoc generations`."""
     text = profiles_text(PROFILES, CHOICE)
     assert "* cpu-py311: torch 2.13.0 for the CPU, Python 3.11\n" in text
-    assert "      does not fit: there is no Python 3.12 on this machine\n" in text
+    assert "      no, does not fit: there is no Python 3.12 on this machine\n" in text
     assert "* 0001-cpu-py311-x  Python 3.11.7, 60 packages, 0.0 MB, built 2026-11-24\n" == generations_text(
         [current("x")]
     )
