@@ -1,14 +1,12 @@
 """`envdoc profiles`: every lockfile, yes or no for this machine, and the one fact that excludes it."""
 
 import json
-import os
 import sys
 
 import typer
 
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.home import home
-from envdoc.doctor.target import choose_target
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +18,7 @@ def profiles(
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json."),
 ) -> None:
     """List the lockfiles: yes or no for this machine, and the one fact that excludes each."""
-    from envdoc.doctor.examine import look
+    from envdoc.doctor.facts.collect import collect_machine
     from envdoc.doctor.fix.apply import free_bytes
     from envdoc.doctor.fix.choose import choose
     from envdoc.doctor.fix.present_profiles import profiles_json, profiles_text
@@ -31,8 +29,7 @@ def profiles(
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
     every = load_profiles()
-    snapshot = look(choose_target(None, os.environ, home()), quick=True)
-    choice = choose(snapshot, available_pythons(), every, free_bytes(home()))
+    choice = choose(collect_machine(), available_pythons(), every, free_bytes(home()))
     if format == "json":
         sys.stdout.write(json.dumps(redact_value(profiles_json(every, choice)), indent=2) + "\n")
     else:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import platform
 import time
 from pathlib import Path
 from threading import Thread
@@ -92,6 +93,21 @@ def collect(
             **dict(facts),
         )
     )
+
+
+def collect_machine() -> Snapshot:
+    """The part of a quick snapshot that no target is asked for: driver, GPUs, system, variables. Tenths of a second."""
+    environ: Mapping[str, str] = dict(os.environ)
+    here = Interpreter(system=platform.system(), machine=platform.machine())
+    facts: Facts = {"interpreter": here}
+    errors: List[CollectorError] = []
+    _run("driver", lambda: _driver_facts(True, environ), facts, errors)
+    _run("host", lambda: {"host": host(environ)}, facts, errors)
+    _run("variables", lambda: {"variables": variables(environ)}, facts, errors)
+    _run("pci", lambda: {"pci_devices": gpu.pci_devices()}, facts, errors)
+    _run("system", lambda: {"system": system(environ, here)}, facts, errors)
+    taken_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return _printable(Snapshot(taken_at=taken_at, errors=tuple(errors), **facts))
 
 
 def _run(name: str, job: Job, facts: Facts, errors: List[CollectorError]) -> None:

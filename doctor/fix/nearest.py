@@ -124,7 +124,7 @@ def _without(obstacle: Obstacle, profile: Profile, machine: Machine) -> Optional
     if kind in (Kind.DRIVER, Kind.GPU_DRIVER):
         return _newer_driver(profile, machine)
     if kind in (Kind.GLIBC, Kind.LIBC):
-        words = f"Use an image or a system with glibc {profile.glibc} or newer (Ubuntu 20.04, Debian 10, RHEL 8 have it)"
+        words = f"Use an image with glibc {profile.glibc} or newer (Ubuntu 20.04, Debian 10, RHEL 8 or newer)"
         return words, changed(machine, glibc=profile.glibc, libc="glibc")
     if machine.system == "Windows":
         words = "Run envdoc in WSL 2 on this computer, which is Linux x86_64"

@@ -1,7 +1,8 @@
 """What interpreters answered, kept in envdoc's folder (pythons.json), so that they are not started for every plan.
 
 An answer holds for the file that gave it (path, size, time of change) and for its library folder, whose time changes
-when a system package adds or removes `venv` or `ensurepip`. Only good answers are kept: a fault may be mended elsewhere.
+when a system package adds or removes `venv` or `ensurepip`. Only good answers are kept: a fault may be mended
+elsewhere.
 """
 
 import contextlib

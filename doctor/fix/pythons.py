@@ -81,9 +81,7 @@ def _best(minor: str, environ: Mapping[str, str], memory: PythonMemory) -> Optio
         python = _recalled(real, memory) or _ask(candidate)
         if python is None:
             continue
-        if (
-            not python.problem and os.path.realpath(python.path) == real
-        ):  # and no script that stands before it
+        if not python.problem and not _is_script(real):  # what a script answers may change with anything
             told = {"minor": python.minor, "path": python.path, "version": python.version}
             memory.keep(real, told)
         if python.minor != minor:
