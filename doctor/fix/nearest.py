@@ -35,6 +35,8 @@ _COST = {
     Kind.LIBC: 6,
     Kind.PLATFORM: 9,
 }
+_COST_OF_LAST_RESORT = 3  # an old stack for the whole project: dearer than a driver where that is one's own
+_COST_OF_HOST_DRIVER = 3  # in a container somebody else has to do it
 _MOST_CHANGES = 6
 
 
@@ -78,7 +80,11 @@ def nearest(
         if way is None:
             continue
         obstacles, changes, after = way
-        cost = sum(_COST[obstacle.kind] for obstacle in obstacles)
+        cost = (
+            sum(_COST[obstacle.kind] for obstacle in obstacles) + _COST_OF_LAST_RESORT * profile.last_resort
+        )
+        if machine.is_container and after.driver != machine.driver:
+            cost += _COST_OF_HOST_DRIVER
         first = obstacles[0]
         # A driver is updated once: the lowest that does, unless it leads to the last resort. Of a disk likewise.
         least = numbers(after.driver) if after.driver != machine.driver else ()

@@ -213,11 +213,11 @@ def test_a_gpu_that_does_not_tell_its_capability_is_not_held_against_a_profile()
 
 
 def test_the_way_out_of_a_machine_with_no_python_that_fits():
-    """Where only Pythons are lacking, those that would do are named with a package to install."""
+    """The Python that gives the best profile, with what installs it; of a full disk how much is to be freed."""
     only_314 = choose(Snapshot(), (Python("3.14", "/usr/bin/python3.14", "3.14.0"),), load_profiles())
     small_disk = choose(Snapshot(), (Python("3.12", "/usr/bin/python3.12", "3.12.1"),), load_profiles(), 1000)
 
     assert None is only_314.profile
-    assert "apt-get install python3.12 python3.12-venv" in way_out(only_314)
-    assert all(minor in way_out(only_314) for minor in ("3.8", "3.9", "3.10", "3.11", "3.13"))
-    assert "envdoc profiles" in way_out(small_disk)
+    assert "apt-get install python3." in way_out(only_314)
+    assert "uv python install 3." in way_out(only_314)
+    assert way_out(small_disk).startswith("Free ")
