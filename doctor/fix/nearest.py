@@ -5,6 +5,7 @@ the profile fits; the profile with the fewest and cheapest changes wins.
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -38,6 +39,10 @@ _COST = {
 _COST_OF_LAST_RESORT = 3  # an old stack for the whole project: dearer than a driver where that is one's own
 _COST_OF_HOST_DRIVER = 3  # in a container somebody else has to do it
 _MOST_CHANGES = 6
+_COMPATIBLE_BRANCHES = ("470", "525", "535", "550")
+_DATA_CENTRE = re.compile(
+    r"\b(Tesla|[PV]100|P40?|T4|A100|A800|A[123]0|A10G|A16|A40|A2|L4|L20|L40S?|G?H\d{2,3})\b"
+)
 
 
 @dataclass(frozen=True)
@@ -178,5 +183,24 @@ def _newer_driver(profile: Profile, machine: Machine) -> Optional[Tuple[str, Mac
         where = ", on Windows: WSL uses that one"
     elif machine.is_container:
         where = ", on the host: a container uses that one"
+        compat = _compat_package(profile, machine)
+        where += (
+            f" (or install {compat} in the image: NVIDIA supports it on data-centre GPUs)" if compat else ""
+        )
     verb = "Update" if machine.driver or machine.cuda else "Install"
     return f"{verb} the NVIDIA driver{' to' if verb == 'Update' else ''} {wanted} or newer{where}", after
+
+
+def _compat_package(profile: Profile, machine: Machine) -> str:
+    """NVIDIA's forward-compatibility package for that CUDA, where this driver branch and these GPUs may use it.
+
+    NVIDIA, CUDA Compatibility, "Forward Compatibility" (data-centre GPUs), and the release notes of its containers of
+    2025 and 2026: drivers R470, R525, R535 and R550 only. A GPU that the driver does not know stays unknown to it.
+    """
+    branch = machine.driver.split(".")[0]
+    known = all(_DATA_CENTRE.search(card.name) for card in machine.cards)
+    floors = [gpu_floor(card.capability) for card in machine.cards if card.capability]
+    new = any(floor and numbers(machine.driver) < numbers(floor) for floor in floors)
+    if branch not in _COMPATIBLE_BRANCHES or not known or new:
+        return ""
+    return "cuda-compat-" + profile.cuda.replace(".", "-")

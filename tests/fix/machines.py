@@ -1,7 +1,7 @@
 """Machines that people rent and own, and what each must get: profile, support, kind of the nearest way out.
 
 `(name, cards, driver, image, more, profile, support, kind)`; a kind other than "" says that the GPU stays unused or
-that nothing fits, and what is in the way. The floors are those of doctor/tables/cuda_drivers.toml and of the profiles in
+nothing fits, and what is in the way. The floors are those of doctor/tables/cuda_drivers.toml and of the profiles in
 choice_tools.py.
 """
 

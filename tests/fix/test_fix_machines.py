@@ -159,6 +159,22 @@ def test_whose_driver_is_to_be_updated_is_said(where, words):
     assert words in way_out(choice)
 
 
+@pytest.mark.parametrize(
+    ("card", "driver", "offered"),
+    [
+        (H100, "470.256.02", True),
+        ("RTX A6000 8.6", "470.256.02", False),
+        (H100, "510.108.03", False),
+        (B200, "550.54.15", False),
+    ],
+)
+def test_a_forward_compatibility_package_is_offered_where_nvidia_supports_it(card, driver, offered):
+    """Data-centre GPUs under R470, R525, R535 and R550, and no GPU that is newer than the driver."""
+    newer = [profile for profile in PROFILES if not profile.last_resort]
+    way = choose(machine([card], driver, container="docker"), pythons(("3.11",)), newer).nearest
+    assert offered == ("cuda-compat-12-8" in way.text)
+
+
 def test_in_a_container_an_older_python_is_nearer_than_the_driver_of_the_host():
     """With a driver of one's own the newer stack is the nearer one; both serve a T4 under driver 470."""
     own, rented = (

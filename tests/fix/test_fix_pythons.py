@@ -1,11 +1,13 @@
 """Interpreters are found, started and asked; a broken one is told apart from none."""
 
+import json
 import os
 import stat
 import subprocess
 
 import pytest
 
+from envdoc.doctor.fix import pythons
 from envdoc.doctor.fix.pythons import available_pythons
 
 
@@ -77,3 +79,79 @@ def test_an_environment_on_path_stands_for_its_base(minor, interpreter, tmp_path
 
     assert os.path.realpath(interpreter(minor)) == os.path.realpath(found.path)
     assert str(tmp_path) not in found.path
+
+
+def told(base, minor="3.14", missing=()):
+    """What an interpreter says of itself."""
+    return json.dumps(
+        {"version": minor + ".9", "base": str(base), "implementation": "CPython", "bits": 64,
+         "free_threaded": False, "missing": list(missing)}
+    )  # fmt: skip
+
+
+def around(folder, **more):
+    """An environment in which only `folder`/bin is looked at first, with envdoc's own folder in it."""
+    home = folder / "envdoc"
+    return {
+        "PATH": str(folder / "bin"), "HOME": str(folder), "PYENV_ROOT": str(folder), "ENVDOC_HOME": str(home), **more
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("minor", ["3.8", "3.13"])
+def test_an_interpreter_is_started_once_and_remembered_until_it_changes(
+    minor, interpreter, tmp_path, monkeypatch
+):
+    """The second look starts nothing; an interpreter whose folder changed is asked again."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "envdoc").mkdir()
+    (tmp_path / "bin" / ("python" + minor)).symlink_to(interpreter(minor))
+    asked = []
+    real_ask = pythons._ask
+    monkeypatch.setattr(pythons, "_ask", lambda path: asked.append(path) or real_ask(path))
+
+    first = available_pythons(around(tmp_path), minors=(minor,))
+    second = available_pythons(around(tmp_path), minors=(minor,))
+    kept = json.loads((tmp_path / "envdoc" / "pythons.json").read_text())
+    for entry in kept["pythons"].values():
+        entry["state"] = "another size and time"
+    (tmp_path / "envdoc" / "pythons.json").write_text(json.dumps(kept))
+    third = available_pythons(around(tmp_path), minors=(minor,))
+
+    assert first == second == third
+    assert 2 == len(asked)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1, "pythons": {"/x": 3}}', '{"format": 9}'])
+def test_a_damaged_memory_is_as_none(text, tmp_path):
+    """It is only a memory."""
+    (tmp_path / "envdoc").mkdir()
+    (tmp_path / "envdoc" / "pythons.json").write_text(text)
+    script(tmp_path / "bin", "python3.14", f"#!/bin/sh\necho '{told('/usr/bin/python3.14')}'\n")
+    assert "3.14.9" == only("3.14", available_pythons(around(tmp_path), minors=("3.14",))).version
+
+
+def test_what_a_script_says_is_not_remembered(tmp_path):
+    """pyenv's shims answer by the folder that one stands in; programs beside it may well be."""
+    (tmp_path / "envdoc").mkdir()
+    shim = script(tmp_path / "bin", "python3.14", f"#!/bin/sh\necho '{told('/usr/bin/python3.14')}'\n")
+    available_pythons(around(tmp_path), minors=("3.14",))
+    memory = tmp_path / "envdoc" / "pythons.json"
+    assert str(shim) not in (memory.read_text() if memory.exists() else "")
+
+
+def test_looking_makes_no_folder(tmp_path):
+    """envdoc's folder is made by a fix and not by a look."""
+    script(tmp_path / "bin", "python3.14", f"#!/bin/sh\necho '{told('/usr/bin/python3.14')}'\n")
+    available_pythons(around(tmp_path), minors=("3.14",))
+    assert not (tmp_path / "envdoc").exists()
+
+
+def test_a_program_is_asked_before_a_script(tmp_path, interpreter):
+    """A shim takes half a second to say that no version is chosen."""
+    shim = script(tmp_path / "bin", "python3.13", "#!/bin/sh\nsleep 1; touch $0.was-asked; exit 127\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "python3.13").symlink_to(interpreter("3.13"))
+    environ = around(tmp_path, PATH=f"{shim.parent}{os.pathsep}{other}")
+    assert "" == only("3.13", available_pythons(environ, minors=("3.13",))).problem
+    assert not shim.with_name(shim.name + ".was-asked").exists()
