@@ -10,7 +10,12 @@ from typing import List, Sequence, Tuple
 from envdoc.doctor.fix.fit import gpu_obstacles, service
 from envdoc.doctor.fix.machine import Card, Machine
 from envdoc.doctor.fix.profiles import Profile
-from envdoc.doctor.tables.cuda_drivers import gpu_floor
+from envdoc.doctor.tables.cuda_drivers import exact_floor, gpu_floor
+from envdoc.doctor.tables.versions import numbers
+
+# The first CUDA that compiles for it (huggingface/kernels#720: "SM103 was added in CTK 12.9"). NVIDIA's notes that could
+# be read name no driver for B300, only R570 for Blackwell.
+_FIRST_CUDA = {"10.3": "12.9", "12.1": "12.9"}
 
 DIRECT, MINOR, UNVERIFIED, CPU = "direct", "minor", "unverified", "cpu"
 
@@ -82,4 +87,11 @@ def _unknown(machine: Machine) -> Sequence[str]:
             found.append(f"which GPU code {card.name} runs, since it does not tell its compute capability")
         elif not card.is_told:
             found.append(f"the compute capability of {card.name} but from its name ({card.capability})")
+        first = _FIRST_CUDA.get(card.capability, "")
+        floor = exact_floor(first) if first else None
+        if floor and machine.driver and numbers(machine.driver) < numbers(floor):
+            found.append(
+                f"whether driver {machine.driver} is enough for {card.name}: {card.code} came with CUDA {first}, so with "
+                f"driver {floor}"
+            )
     return tuple(dict.fromkeys(found))

@@ -101,6 +101,7 @@ MACHINES = [
     ("B200, driver 550", [B200], "550.54.15", "ubuntu24", {}, "cpu-py312", "cpu", "gpu-driver"),
     ("B200, driver 580", [B200], "580.95.05", "ubuntu24", {}, "py312-torch214-cu130", "direct", ""),
     ("8 B300, driver 580", [B300] * 8, "580.95.05", "ubuntu22", {}, "py310-torch211-cu130", "direct", ""),
+    ("B300, driver 570", [B300], "570.133.20", "ubuntu24", {}, "py312-torch210-cu128", "unverified", ""),
     ("RTX 5090, driver 570", [RTX5090], "570.124.06", "rocky9", {}, "py39-torch28-cu128", "direct", ""),
     ("RTX 5090, driver 565", [RTX5090], "565.57.01", "debian12", {}, "cpu-py311", "cpu", "gpu-driver"),
     ("RTX 5090, driver 575", [RTX5090], "575.51.03", "ubuntu24", {}, "py312-torch210-cu128", "direct", ""),
