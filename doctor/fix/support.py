@@ -13,8 +13,8 @@ from envdoc.doctor.fix.profiles import Profile
 from envdoc.doctor.tables.cuda_drivers import exact_floor, gpu_floor
 from envdoc.doctor.tables.versions import numbers
 
-# The first CUDA that compiles for it (huggingface/kernels#720: "SM103 was added in CTK 12.9"). NVIDIA's notes that could
-# be read name no driver for B300, only R570 for Blackwell.
+# The first CUDA that compiles for it (huggingface/kernels#720: "SM103 was added in CTK 12.9"). NVIDIA's notes that
+# could be read name no driver for B300, only R570 for Blackwell.
 _FIRST_CUDA = {"10.3": "12.9", "12.1": "12.9"}
 
 DIRECT, MINOR, UNVERIFIED, CPU = "direct", "minor", "unverified", "cpu"
@@ -91,7 +91,7 @@ def _unknown(machine: Machine) -> Sequence[str]:
         floor = exact_floor(first) if first else None
         if floor and machine.driver and numbers(machine.driver) < numbers(floor):
             found.append(
-                f"whether driver {machine.driver} is enough for {card.name}: {card.code} came with CUDA {first}, so with "
-                f"driver {floor}"
+                f"whether driver {machine.driver} is enough for {card.name}: {card.code} came with CUDA {first}, "
+                f"so with driver {floor}"
             )
     return tuple(dict.fromkeys(found))
