@@ -78,10 +78,10 @@ def _build_lines(plan: Plan) -> List[str]:
         "  Beside your other environments: none of them is changed, and `envdoc rollback` goes back."
     )
     if plan.choice.gpu_unused:
+        if plan.choice.nearest is not None:
+            lines.append(f"  Nearest way to use the GPU: {way_out(plan.choice)}")
         lines.append("  The GPU of this machine stays unused, because:")
         lines += [f"    {name}: {fact}" for name, fact in plan.choice.rejected]
-        if plan.choice.nearest is not None:
-            lines.append(f"  Nearest way out: {way_out(plan.choice)}")
     return lines
 
 
