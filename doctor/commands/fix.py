@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import typer
 
@@ -14,12 +14,6 @@ from envdoc.doctor.commands.output import announce
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.finding import Check, Target
 from envdoc.doctor.home import home
-from envdoc.doctor.target import choose_target
-
-if TYPE_CHECKING:
-    from envdoc.doctor.facts.snapshot import Snapshot
-    from envdoc.doctor.fix.choose import Choice
-    from envdoc.doctor.fix.profiles import Profile
 
 # What a CPU environment on a GPU machine is told already in the plan: no profile serves that GPU.
 ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
@@ -133,14 +127,6 @@ def fix(
     announce("Use it: `envdoc check`, `envdoc train`, `envdoc run -- python ...`, `envdoc shell`.")
     undone = f"goes back to `{before.name}`" if before is not None else "takes it out of use"
     announce(f"Undo it: `envdoc rollback` {undone}.")
-
-
-def _choice(snapshot: "Snapshot", profiles: Sequence["Profile"], wanted: Optional[str] = None) -> "Choice":
-    from envdoc.doctor.fix.apply import free_bytes
-    from envdoc.doctor.fix.choose import choose
-    from envdoc.doctor.fix.pythons import available_pythons
-
-    return choose(snapshot, available_pythons(), profiles, free_bytes(home()), wanted)
 
 
 def _examiner(accepted: Sequence[str]) -> Callable[[str], Sequence[Check]]:
