@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from only_one import only_one
+
 REQUIREMENTS = Path(__file__).parent / "overlays"
 
 
@@ -16,9 +18,11 @@ def install(python: Path, name: str) -> Path:
     cache = Path(os.environ.get("ENVDOC_TEST_CACHE") or Path.home() / ".cache" / "envdoc-tests")
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = cache / "overlays" / f"{name}-{digest}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with only_one(folder.with_name(folder.name + ".lock")):
+        return folder if folder.is_dir() else _installed(python, requirements, folder)
+
+
+def _installed(python: Path, requirements: Path, folder: Path) -> Path:
     building = tempfile.mkdtemp(prefix=folder.name + "-", dir=folder.parent)
     command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
     command += ["--only-binary", ":all:", "--target", building, "-r", str(requirements)]

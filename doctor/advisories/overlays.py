@@ -87,8 +87,11 @@ def _install(python: Path, line: str, folder: Path) -> None:
         requirements.unlink()
         if not done.ok:
             raise EnvdocError(f"`{line.split()[0]}` could not be installed: {done.stderr.strip()[-400:]}")
-        if not folder.is_dir():  # another process may have been faster
+        try:
             building.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process was faster
+                raise
     finally:
         shutil.rmtree(str(building), ignore_errors=True)
 
