@@ -46,9 +46,9 @@ def test_what_cannot_be_measured_is_told(tmp_path):
 def test_a_disk_that_hangs_is_left_alone(tmp_path, monkeypatch):
     """An fsync on a dead network disk never returns."""
     monkeypatch.setattr(disk_speed, "LIMIT_SECONDS", 0.5)
-    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(3))
+    monkeypatch.setattr(os, "fsync", lambda _: time.sleep(10))
     started = time.monotonic()
     (told,) = disk_speeds((Storage("work", str(tmp_path), **ROOM),))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert told.bytes_per_second is None and "not written within" in told.error
     assert [] == list(tmp_path.iterdir())

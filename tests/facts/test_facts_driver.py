@@ -126,7 +126,7 @@ def test_a_hanging_cuinit_keeps_what_was_learned(look, monkeypatch):
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 1.0)
     started = time.monotonic()
     driver, gpus = look(**fakes.driver_variables(), FAKE_CUDA_HANG="1")
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
     assert "cuInit did not return within 1 s" == driver.libcuda_error
     assert ("580.95.05", "13.0", None, 1) == (
         driver.nvml_version,
@@ -237,7 +237,7 @@ def test_an_nvidia_smi_that_hangs(look, tmp_path, monkeypatch):
     fakes.program(tmp_path / "bin", "nvidia-smi", "sleep 60")
     started = time.monotonic()
     driver, gpus = look()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert driver.nvml_error.endswith("; `nvidia-smi` did not answer within 1 s.")
     assert ("", ()) == (driver.version, gpus)
 

@@ -282,9 +282,9 @@ def test_credentials_alone():
 def test_no_text_takes_long(piece):
     """A log of 200 kB that repeats any piece is done in seconds: no pattern tries every start with every end."""
     text = (piece * 200_000)[:200_000]
-    started = time.perf_counter()
+    started = time.process_time()
     clean(text)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 COMMANDS = [

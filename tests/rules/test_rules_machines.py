@@ -117,7 +117,7 @@ def test_judging_is_fast():
         fresh = replace(
             machine, interpreter=replace(machine.interpreter, prefix=f"/env/{number}")
         )  # no cached answer
-        started = time.perf_counter()
+        started = time.process_time()
         judge(fresh, rules)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     assert min(seconds) < 0.02

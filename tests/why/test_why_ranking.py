@@ -110,9 +110,9 @@ def test_a_long_log_is_read_quickly():
     log = (
         "{'loss': 1.0, 'epoch': 0.1} lora_A (<0x3C> unable to shared /dev/shm transformers\n" * 250_000
     ) + OVERRIDE
-    started = time.monotonic()
+    started = time.process_time()
     assert "evaluation-strategy-removed" == why(log)[0].code
-    assert 20 > time.monotonic() - started
+    assert 20 > time.process_time() - started
 
 
 @pytest.mark.parametrize("facts", [None, {}, [], "text", 3, {"code": 3}, {"packages": None}])
