@@ -28,13 +28,14 @@ def test_a_real_snapshot_survives_json(patient):
 
 
 def test_a_quick_look_is_quick(patient, bare_machine):
-    """The best of a few takes under 0.3 s (0.05 s on an idle machine with two cores; more while others work)."""
-    seconds = [9.9]
-    while min(seconds) >= 0.3 and len(seconds) < 40:
+    """The best of five takes under 0.3 s where a core is free for it (0.05 s on an idle machine with two cores)."""
+    seconds = []
+    for _ in range(5):
         started = time.perf_counter()
         collect(Target(str(patient), "test"), quick=True)
         seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.3, seconds
+    waiting_per_core = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert min(seconds) < 0.3 * waiting_per_core, seconds
 
 
 def test_quick_tells_the_same(patient, bare_machine):
