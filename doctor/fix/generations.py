@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix import lock
 from envdoc.doctor.fix.interrupt import as_ctrl_c
+from envdoc.doctor.fix.orphans import end_orphans
 from envdoc.doctor.fix.sync import sync_folder
 
 RECEIPT = "envdoc-receipt.json"
@@ -89,7 +90,9 @@ class Generations:
 
     def begin(self, profile: str, lock_sha256: str) -> Path:
         """A new folder for a generation, marked incomplete before anything else is in it."""
-        if self._link.exists() and not self._link.is_symlink():  # told before an hour of downloads, and not after it
+        if (
+            self._link.exists() and not self._link.is_symlink()
+        ):  # told before an hour of downloads, and not after it
             raise FixError(
                 f"`{self._link}` is no link of envdoc's own. Nothing was changed.",
                 f"Move it away: `mv {self._link} {self._link}.mine`.",
@@ -156,7 +159,9 @@ class Generations:
             whole = {item.name: item for item in self.list()}
             current = self._current_name()
             before = [name for name in self._history()[:-1] if name in whole and name != current]
-            before = [name for name in before if whole[name].python.exists()]  # its Python may have moved since
+            before = [
+                name for name in before if whole[name].python.exists()
+            ]  # its Python may have moved since
             if not before:
                 self._remember("rollback", "")
                 try:
@@ -190,8 +195,9 @@ class Generations:
             and ((folder / _INCOMPLETE).exists() or self._load(folder, None) is None)
         ]
         for folder in left:
+            end_orphans(folder)
             self.discard(folder)
-        for pattern in (".current-*", "lock.stale-*"):
+        for pattern in (".current-*", "lock.stale-*", ".replaced.json-*"):
             for link in self.home.glob(pattern):
                 with contextlib.suppress(OSError):
                     link.unlink()
@@ -292,7 +298,9 @@ class Generations:
             return []
         events = []
         for line in lines:
-            with contextlib.suppress(ValueError, RecursionError):  # half a line: the writer was killed, or the disk was full
+            with contextlib.suppress(
+                ValueError, RecursionError
+            ):  # half a line: the writer was killed, or the disk was full
                 event = json.loads(line)
                 if isinstance(event, dict):
                     events.append(event)

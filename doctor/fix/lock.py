@@ -127,7 +127,9 @@ def _clear(home: Path, path: Path) -> None:
             f"If it has ended, remove its lock: `rm '{path}'`.",
         )
     if held_by.get("boot") == own["boot"]:
-        if held_by.get("processes") != own["processes"]:  # another container of this machine: its ids mean nothing here
+        if (
+            held_by.get("processes") != own["processes"]
+        ):  # another container of this machine: its ids mean nothing here
             raise FixError(
                 f"Another envdoc ({who}, another container) is at work in `{home}`, or was ended there.",
                 f"If it has ended, remove its lock: `rm '{path}'`.",
