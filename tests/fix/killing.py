@@ -41,7 +41,7 @@ def end():
     (os.killpg if whom == "group" else os.kill)(0 if whom == "group" else os.getpid(), signal.SIGKILL)
 
 def healthy(python):
-    subprocess.run([python, "-c", "import alpha, beta"], check=True)
+    subprocess.run([python, "-c", "import beta"], check=True)
     return []
 
 from envdoc.doctor.errors import EnvdocError
@@ -68,7 +68,7 @@ Path(log).write_text(json.dumps(seen))
 QUICK_VENV = """#!/bin/sh
 for folder; do :; done
 if [ "$1 $2" = "-m venv" ] && [ $# = 3 ]; then
-    mkdir -p "$folder" && cp -al "{template}/." "$folder/" &&
+    mkdir -p "$folder" && {{ cp -al "{template}/." "$folder/" 2>/dev/null || cp -a "{template}/." "$folder/"; }} &&
     sed -i "s|{template}|$folder|g" "$folder"/pyvenv.cfg "$folder"/bin/pip* "$folder"/bin/activate*
     exit
 fi
@@ -167,6 +167,11 @@ def nobody_in(folder, seconds=5.0):
             return False
         time.sleep(0.02)
     return True
+
+
+def kilobytes(folder):
+    """What a folder takes of a tmpfs, which gives every file whole pages of 4 KiB."""
+    return sum(-(-path.lstat().st_size // 4096) * 4 for path in folder.rglob("*") if path.is_file())
 
 
 def names(folder):
