@@ -48,6 +48,8 @@ from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.fix.apply import apply, find_installer
 from envdoc.doctor.fix.pip_installer import PipInstaller
 
+import envdoc.doctor.fix.installer as tool
+tool._PAUSES_SECONDS = (0.0, 0.0)  # between attempts
 plan = pickle.loads(Path(plan_file).read_bytes())
 installer = PipInstaller() if os.environ.get("TEST_INSTALLER") == "pip" else find_installer()
 sys.addaudithook(watch)

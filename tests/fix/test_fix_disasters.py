@@ -77,7 +77,16 @@ def namespaced(script, *arguments, seconds=240, **environ):
 
 def call_of(plan, home):
     """The words that apply a plan."""
-    return [sys.executable, "-c", killing.CHILD, str(plan), str(home), str(plan.with_suffix(".log")), "0", "self"]
+    return [
+        sys.executable,
+        "-c",
+        killing.CHILD,
+        str(plan),
+        str(home),
+        str(plan.with_suffix(".log")),
+        "0",
+        "self",
+    ]
 
 
 FULL = """
@@ -94,7 +103,9 @@ ls -A "$home" | sed 's/^/in home: /'; ls -A "$home/envs" | sed 's/^/in envs: /';
 @pytest.mark.parametrize(
     ("venvs", "kilobytes"), [(0, 0), (0, 8), (0, 300), (0.5, 0), (1, 20), (1, 150), (1, 250), (1, 330)]
 )
-def test_a_disk_that_is_full_at_any_stage(venvs, kilobytes, local, build, shop, python, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_at_any_stage(
+    venvs, kilobytes, local, build, shop, python, tmp_path, monkeypatch
+):
     """A real file system with room for so much: the old generation is in use, nothing is left, the cause is told."""
     older = build.older()
     kept = tmp_path / "kept"
@@ -102,7 +113,9 @@ def test_a_disk_that_is_full_at_any_stage(venvs, kilobytes, local, build, shop, 
     shop.profile()
     text = (shop.locks / "profiles.toml").read_text()
     (shop.locks / "profiles.toml").write_text(text.replace("= 200_000", "= 1").replace("= 30_000_000", "= 1"))
-    plan = build.plan(tools.load_profiles(shop.locks)[0])  # a size that is wrong: the refusal before is another test
+    plan = build.plan(
+        tools.load_profiles(shop.locks)[0]
+    )  # a size that is wrong: the refusal before is another test
     room = int(venvs * killing.kilobytes(python.parent / "template")) + kilobytes
     options = f"size={killing.kilobytes(kept) + 16 + room}k"
     done = namespaced(FULL, build.home, options, kept, *call_of(plan, build.home), UV_LINK_MODE="copy")
@@ -113,7 +126,9 @@ def test_a_disk_that_is_full_at_any_stage(venvs, kilobytes, local, build, shop, 
         return  # it fitted in after all
     assert "status 2" in output, output
     assert any(word in output for word in ("GB free", "No space left", "disk is full")), output
-    assert [f"in envs: {older[0]}"] == [line for line in output.splitlines() if line.startswith("in envs")], output
+    assert [f"in envs: {older[0]}"] == [line for line in output.splitlines() if line.startswith("in envs")], (
+        output
+    )
     assert f"envs/{older[0]}" in output.splitlines(), output
 
 
@@ -129,7 +144,9 @@ def test_a_file_system_without_inodes(local, build, tmp_path):
         output = done.stdout.decode()
         assert (0, True) == (done.returncode, "status 2" in output), output
         assert "Traceback" not in output, output
-        assert [f"in envs: {older[0]}"] == [line for line in output.splitlines() if line.startswith("in envs")]
+        assert [f"in envs: {older[0]}"] == [
+            line for line in output.splitlines() if line.startswith("in envs")
+        ]
         assert "beta 2.0" in output
 
 
@@ -198,7 +215,9 @@ def test_nohup_goes_on(local, build):
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_an_index_that_goes_away_in_mid_download_and_comes_back(installer, shop, build, index, local, no_index):
+def test_an_index_that_goes_away_in_mid_download_and_comes_back(
+    installer, shop, build, index, local, no_index
+):
     """The build is given up with the old generation in use; when the index is back the next run finishes."""
     older = build.older()
     shutil.rmtree(os.environ["UV_CACHE_DIR"], ignore_errors=True)
@@ -271,13 +290,14 @@ def shim(tmp_path_factory):
         pytest.skip("there is no C compiler, so that hard links and flock cannot be taken away")
     library = tmp_path_factory.mktemp("shim") / "no_links.so"
     source = Path(__file__).with_name("no_links.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-w", "-o", str(library), str(source)], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
     return {"LD_PRELOAD": str(library)}
 
 
-def test_a_network_file_system_without_links_and_locks(shim, shop, tmp_path, no_index, build, index, local):
+def test_a_network_file_system_without_links_and_locks(shim, local, build):
     """uv copies, envdoc locks with a file of its own, a second run is refused, a lock that was left is cleared."""
     plan, older = build.plan(), build.older()
+    shim = {**shim, "NO_LINKS_UNDER": str(build.home)}
     killed = killing.start(plan, build.home, stop=8, **shim)
     killed.communicate()
     assert (-9, True) == (killed.returncode, (build.home / "lock.held").exists())
@@ -294,7 +314,7 @@ def test_a_network_file_system_without_links_and_locks(shim, shop, tmp_path, no_
     assert older[0] == Generations(build.home).rollback().name
 
 
-@pytest.mark.parametrize("stop", range(1, 8))
+@pytest.mark.parametrize("stop", [1, 3, 5, 7])
 def test_a_rollback_and_a_gc_that_are_killed(stop, local, build):
     """Killed at any change: one of the two generations is in use and works, and the next one finishes."""
     older = build.older()
