@@ -95,7 +95,7 @@ def run(
 
 
 def tied_to(parent: int) -> Callable[[], None]:
-    """What a child calls before it starts: SIGKILL for it as soon as that parent dies. Linux only; elsewhere nothing."""
+    """What a child calls before it starts: SIGKILL for it when that parent dies. Linux only."""
 
     def tie() -> None:
         if _PRCTL is None:

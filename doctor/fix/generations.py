@@ -286,9 +286,10 @@ class Generations:
         if current is not None:
             if current in stack:
                 del stack[len(stack) - stack[::-1].index(current) :]
-            elif not stack:  # the journal was lost: the numbers tell the order
-                stack = [item.name for item in self.list() if item.number < _number(current)]
             stack.append(current)
+        told = {event.get("name") for event in self._events() if isinstance(event.get("name"), str)}
+        lost = [item.name for item in self.list() if item.name not in told and item.name != current]
+        stack = lost + stack  # a journal that was lost since: the numbers tell the order
         return [name for place, name in enumerate(stack) if place == 0 or stack[place - 1] != name]
 
     def _events(self) -> List[Dict[str, Any]]:
@@ -340,13 +341,14 @@ def _number(name: str) -> int:
 def _writable_then_again(function: Callable[..., Any], path: str, error: object) -> None:
     """A folder that a package made read-only is removed too; what still stays is removed by the next run."""
     with contextlib.suppress(OSError):
-        for place in (os.path.dirname(path), path):
-            if not os.path.islink(place):
-                os.chmod(place, os.stat(place).st_mode | stat.S_IRWXU)
-        if os.path.isdir(path) and not os.path.islink(path):
+        item = Path(path)
+        for place in (item.parent, item):
+            if not place.is_symlink():
+                place.chmod(place.stat().st_mode | stat.S_IRWXU)
+        if item.is_dir() and not item.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            os.unlink(path)
+            item.unlink()
 
 
 def now() -> str:

@@ -82,7 +82,7 @@ def _flock(home: Path) -> Optional[int]:
 
 def _is_still(path: Path, descriptor: int) -> bool:
     try:
-        there, ours = os.stat(str(path)), os.fstat(descriptor)
+        there, ours = path.stat(), os.fstat(descriptor)
     except OSError:
         return False
     return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
@@ -139,9 +139,9 @@ def _clear(home: Path, path: Path) -> None:
             raise _at_work(home, who)
     aside = path.with_name(f"lock.stale-{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):  # another envdoc was quicker
-        os.rename(str(path), str(aside))
+        path.rename(aside)
         if _read(aside) != held_by and not path.exists():  # a new one, made since we looked: give it back
-            os.rename(str(aside), str(path))
+            aside.rename(path)
             raise _at_work(home, "another process")
         aside.unlink()
 

@@ -141,17 +141,14 @@ def digest(folder):
     for place, folders, files in os.walk(str(folder)):
         folders.sort()
         for name in sorted([*files, *folders]):
-            path = os.path.join(place, name)
-            status = os.lstat(path)
-            told.update(
-                f"{os.path.relpath(path, str(folder))} {status.st_mode:o}\n".encode(
-                    "utf-8", "surrogateescape"
-                )
-            )
-            if os.path.islink(path):
-                told.update(os.readlink(path).encode())
-            elif not os.path.isdir(path):
-                told.update(Path(path).read_bytes())
+            path = Path(place, name)
+            status = path.lstat()
+            line = f"{path.relative_to(folder)} {status.st_mode:o}\n"
+            told.update(line.encode("utf-8", "surrogateescape"))
+            if path.is_symlink():
+                told.update(os.readlink(str(path)).encode())
+            elif not path.is_dir():
+                told.update(path.read_bytes())
     return told.hexdigest()
 
 

@@ -302,7 +302,7 @@ def test_a_network_file_system_without_links_and_locks(shim, local, build):
     killed.communicate()
     assert (-9, True) == (killed.returncode, (build.home / "lock.held").exists())
     build_again = killing.start(plan, build.home, stop=0, **shim)
-    wait_for(lambda: (build.home / "install.log").exists() and len(list((build.home / "envs").iterdir())) > 1)
+    wait_for(lambda: f'"{build_again.pid}"' in read(build.home / "lock.held"))
     build_again.send_signal(signal.SIGSTOP)
     status, output = killing.finish(plan, build.home, **shim)
     assert (2, True) == (status, f"process {build_again.pid} on" in output), output
@@ -355,3 +355,8 @@ def wait_for(what, seconds=60):
     while not what():
         assert time.monotonic() < limit, "it did not come to that"
         time.sleep(0.02)
+
+
+def read(path):
+    """A file's text; empty where it is not there."""
+    return path.read_text() if path.exists() else ""

@@ -18,6 +18,12 @@ pytestmark = pytest.mark.slow
 LONG = "/".join(["a folder with a long name " + "x" * 60] * 3)
 
 
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """An interpreter that makes environments quickly."""
+    return killing.quick_python(tmp_path_factory.mktemp("python"))
+
+
 @pytest.fixture
 def plan(shop, tmp_path, no_index):
     """A plan of alpha and beta; `alpha` brings a command of that name."""
@@ -56,7 +62,7 @@ def test_a_user_without_a_home_is_one_sentence():
     """HOME unset and no entry in the table of users; ENVDOC_HOME mends it."""
     if os.getuid() != 0:
         pytest.skip("only root can be a user without an entry")
-    code = "import os; os.setuid(61234); from envdoc.doctor.home import home; home({})"
+    code = "import os; from envdoc.doctor.home import home; os.setuid(61234); home({})"
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "ENVDOC_HOME")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, check=False)
     assert b"EnvdocError: envdoc's folder cannot be told" in done.stderr, done.stderr
@@ -70,19 +76,19 @@ def test_a_name_that_is_too_long_is_one_sentence(tmp_path):
     )
 
 
-def test_a_python_that_moved(shop, tmp_path, no_index):
+def test_a_python_that_moved(shop, python, tmp_path, no_index):
     """Every command says so in a sentence, and `fix --apply` builds anew with the Python that is there now."""
     no_index.write_text(f"[global]\nno-index = true\nfind-links = {shop.wheels}\n")
     old, home = tmp_path / "old", tmp_path / "home"
     old.mkdir()
     (old / "python").symlink_to(os.path.realpath(tools.BASE))
-    made = killing.write_plan(shop.profile(), tools.BASE, tmp_path / "plan.pickle")
+    made = killing.write_plan(shop.profile(), python, tmp_path / "plan.pickle")
     assert 0 == killing.finish(made, home)[0]
-    python = home / "current/bin/python"
+    link = home / "current/bin/python"
     first = Generations(home).current()
-    python.unlink()
-    python.symlink_to(old / "python")
-    assert killing.imports(python, "alpha")
+    link.unlink()
+    link.symlink_to(old / "python")
+    assert killing.imports(link, "alpha")
     shutil.rmtree(str(old))
     sentence = f"The current generation `{first.name}` does not start: its Python `{old / 'python'}` is gone."
     assert sentence == current_problem(home)
@@ -112,9 +118,10 @@ def test_a_python_that_moved(shop, tmp_path, no_index):
 
 
 @pytest.mark.parametrize("damage", ["deleted", "garbage", "folder gone", "clock"])
-def test_a_damaged_memory(damage, shop, plan, tmp_path):
+def test_a_damaged_memory(damage, shop, python, tmp_path, no_index):
     """Without its journal, without the folder of the current generation, with a clock that went back: it goes on."""
-    home = tmp_path / "home"
+    no_index.write_text(f"[global]\nno-index = true\nfind-links = {shop.wheels}\n")
+    home, plan = tmp_path / "home", killing.write_plan(shop.profile(), python, tmp_path / "plan.pickle")
     assert 0 == killing.finish(plan, home)[0]
     first = Generations(home).current()
     if damage == "deleted":
@@ -128,7 +135,7 @@ def test_a_damaged_memory(damage, shop, plan, tmp_path):
         text = (home / "journal.jsonl").read_text()
         (home / "journal.jsonl").write_text(text.replace('"at": "20', '"at": "29'))
     other = shop.profile("other", lines=[f"beta==2.0 --hash=sha256:{shop.hashes['beta']}"])
-    status, output = killing.finish(killing.write_plan(other, tools.BASE, tmp_path / "other.pickle"), home)
+    status, output = killing.finish(killing.write_plan(other, python, tmp_path / "other.pickle"), home)
     assert 0 == status, output
     now = Generations(home).current()
     assert (True, "other") == (now.number > first.number, now.profile)
