@@ -11,6 +11,13 @@ from typing import IO, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
 
+try:  # loaded here, since between fork and exec nothing may be imported
+    import ctypes
+
+    _PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+except (ImportError, OSError):  # a Python that was built without libffi
+    _PRCTL = None
+
 OUTPUT_LIMIT_BYTES = 1 << 24  # 16 MiB; a report of a child is kilobytes
 
 
@@ -49,6 +56,8 @@ def run(
 ) -> Completed:
     """Run `argv` in a session of its own and return how it ended; its whole process group dies at the limit.
 
+    It dies with envdoc too, even of SIGKILL, so that no orphan goes on writing where the next run clears up.
+
     Output is decoded as UTF-8 with replacement, since a driver tool may print any bytes; one that prints more than
     OUTPUT_LIMIT_BYTES is ended there.
     Raises EnvdocError where the program is missing or may not be started.
@@ -63,6 +72,7 @@ def run(
             env=dict(env) if env is not None else None,
             cwd=cwd,
             start_new_session=True,
+            preexec_fn=tied_to(os.getpid()),
         )
     except (OSError, ValueError) as error:
         raise EnvdocError(f"`{argv[0]}` could not be started: {error}.") from error
@@ -82,6 +92,20 @@ def run(
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+def tied_to(parent: int) -> Callable[[], None]:
+    """What a child calls before it starts: SIGKILL for it when that parent dies. Linux only."""
+
+    def tie() -> None:
+        if _PRCTL is None:
+            return
+        pr_set_pdeathsig = 1
+        _PRCTL(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we could ask
+            os._exit(1)
+
+    return tie
 
 
 class _Pipes:

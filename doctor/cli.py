@@ -54,7 +54,9 @@ def run(arguments: Optional[List[str]] = None) -> int:
     except EnvdocError as error:
         return _fail(error.message, error.hint)
     except (KeyboardInterrupt, typer.Abort):
-        print("Stopped. Nothing was changed that is not told above.", file=sys.stderr)
+        from envdoc.doctor.commands.output import announce
+
+        announce("Stopped. Nothing was changed that is not told above.")
         return 130
     except typer.Exit as done:
         return done.exit_code

@@ -13,7 +13,7 @@ from typing import Mapping, Optional
 
 from envdoc.doctor.errors import TargetError
 from envdoc.doctor.finding import Target
-from envdoc.doctor.home import current_python
+from envdoc.doctor.home import current_problem, current_python
 from envdoc.doctor.replaced import is_replaced
 
 
@@ -38,7 +38,7 @@ def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path)
         note = _passed_over(generation, "a conda environment is active (CONDA_PREFIX)")
         return Target(str(conda), "the active conda environment", note)
     if generation:
-        return Target(str(generation), "the current generation of `envdoc fix`")
+        return Target(str(generation), "the current generation of `envdoc fix`", current_problem(home))
     for name in ("python3", "python"):
         found = shutil.which(name, path=environ.get("PATH", os.defpath))
         if found:

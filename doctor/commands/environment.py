@@ -8,7 +8,7 @@ from typing import Dict, List
 import typer
 
 from envdoc.doctor.errors import EnvdocError
-from envdoc.doctor.home import current_python, home
+from envdoc.doctor.home import current_problem, current_python, home
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +47,11 @@ def activated(environ: Dict[str, str], folder: Path) -> Dict[str, str]:
     from envdoc.doctor.fix.settings import use
 
     python = current_python(folder)
+    problem = current_problem(folder)
+    if problem:
+        raise EnvdocError(
+            problem, "Build one anew with `envdoc fix --apply`, or go back with `envdoc rollback`."
+        )
     if python is None:
         raise EnvdocError("There is no current generation yet.", "Build one with `envdoc fix --apply`.")
     prefix = (folder / "current").resolve()

@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from envdoc.doctor.home import home
+from envdoc.doctor.commands.output import announce
+from envdoc.doctor.home import current_problem, home
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +34,9 @@ def generations() -> None:
     from envdoc.doctor.fix.present import generations_text
 
     sys.stdout.write(generations_text(Generations(home()).list()))
+    problem = current_problem(home())
+    if problem:
+        announce(f"warning: {problem} `envdoc fix --apply` builds one anew.")
 
 
 def gc(

@@ -1,5 +1,6 @@
 """Where a command's words go: one document to standard output or to a file, progress to standard error."""
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -16,7 +17,13 @@ def announce(line: str) -> None:
 
     if sys.stderr is None:  # print would take standard output instead
         return
-    print(printable(redact(line)), file=sys.stderr, flush=True)
+    try:
+        print(printable(redact(line)), file=sys.stderr, flush=True)
+    except (
+        OSError
+    ):  # `2>&1 | head`, a terminal that is gone, a full disk: a build must not end for want of a listener
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def write(text: str) -> None:

@@ -92,6 +92,11 @@ def _reusable(
     for generation in reversed(generations.list()):
         if generation.lock_sha256 != profile.lock_sha256:
             continue
+        if not generation.python.exists():
+            report(
+                f"`{generation.name}` was built from the same lock, but its Python has moved. Building another."
+            )
+            continue
         report(f"`{generation.name}` was built from the same lock; checking that it still works.")
         errors = _errors(check(str(generation.python)), accepted_codes)
         if not errors:

@@ -6,18 +6,24 @@ the marker decide what is true; the journal only remembers the order of use, for
 
 import contextlib
 import datetime
-import fcntl
 import json
 import os
+import re
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from envdoc.doctor.errors import FixError
+from envdoc.doctor.fix import lock
+from envdoc.doctor.fix.interrupt import as_ctrl_c
+from envdoc.doctor.fix.orphans import end_orphans
+from envdoc.doctor.fix.sync import sync_folder
 
 RECEIPT = "envdoc-receipt.json"
 _INCOMPLETE = ".incomplete"
+_NAME = re.compile(r"(\d{4,})-.+")  # a folder of another name in envs/ is somebody's own and stays untouched
 
 
 @dataclass(frozen=True)
@@ -58,30 +64,18 @@ class Generations:
     def locked(self) -> Iterator[None]:
         """Hold envdoc's folder alone. Raises FixError where another envdoc holds it, or where it cannot be made.
 
-        The lock goes with the process, however it ends.
+        The lock goes with the process, however it ends; SIGTERM and SIGHUP are Ctrl-C here (doctor/fix/interrupt.py).
         """
-        try:
-            self._envs.mkdir(parents=True, exist_ok=True)
-            file = (self.home / "lock").open("a+")
-        except OSError as error:
-            raise FixError(
-                f"envdoc's folder `{self.home}` cannot be written: {error.strerror or error}.",
-                "Set ENVDOC_HOME to a folder of yours on a disk with room.",
-            ) from error
-        with file:
+        with as_ctrl_c(), lock.held(self.home):
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._envs.mkdir(exist_ok=True)
             except OSError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise FixError(
-                    f"Another envdoc (process {holder}) is at work in `{self.home}`.",
-                    "Wait until it has ended, or use another folder with ENVDOC_HOME.",
-                ) from error
-            file.seek(0)
-            file.truncate()
-            file.write(str(os.getpid()))
-            file.flush()
+                if self._envs.is_symlink():
+                    raise FixError(
+                        f"`{self._envs}` is a link to `{os.readlink(str(self._envs))}`, which is not there.",
+                        "Mount that disk, or remove the link.",
+                    ) from error
+                raise lock.cannot_write(self.home, error) from error
             yield
 
     def list(self) -> Tuple[Generation, ...]:
@@ -96,7 +90,15 @@ class Generations:
 
     def begin(self, profile: str, lock_sha256: str) -> Path:
         """A new folder for a generation, marked incomplete before anything else is in it."""
-        numbers = [int(folder.name[:4]) for folder in self._folders() if folder.name[:4].isdigit()]
+        if (
+            self._link.exists() and not self._link.is_symlink()
+        ):  # told before an hour of downloads, and not after it
+            raise FixError(
+                f"`{self._link}` is no link of envdoc's own. Nothing was changed.",
+                f"Move it away: `mv {self._link} {self._link}.mine`.",
+            )
+        current = self._current_name() or ""
+        numbers = [_number(name) for name in [current, *(folder.name for folder in self._folders())]]
         used = [event["number"] for event in self._events() if isinstance(event.get("number"), int)]
         number = max([*numbers, *used, 0]) + 1  # a number is never used again, even after a removal
         folder = self._envs / f"{number:04d}-{profile}-{lock_sha256[:12]}"
@@ -104,11 +106,17 @@ class Generations:
             folder.mkdir(parents=True)
             (folder / _INCOMPLETE).write_text(f"{os.getpid()}\n")
         except OSError as error:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
             raise FixError(
                 f"`{folder}` cannot be made: {error.strerror or error}. Nothing was changed.",
                 "Make room on that disk, or set ENVDOC_HOME to another.",
             ) from error
-        self._remember("begin", folder.name, number)
+        try:
+            self._remember("begin", folder.name, number)
+        except FixError:
+            self._remove(folder)
+            raise
         return folder
 
     def complete(self, folder: Path, receipt: Mapping[str, Any]) -> Generation:
@@ -120,7 +128,10 @@ class Generations:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / RECEIPT)
+        sync_folder(folder)  # after a power cut the receipt is there before the marker is not
         (folder / _INCOMPLETE).unlink()
+        sync_folder(folder)
+        sync_folder(self._envs)
         self._remember("complete", folder.name)
         made = self._load(folder, self._current_name())
         assert made is not None, "a receipt that was just written can be read"
@@ -148,9 +159,16 @@ class Generations:
             whole = {item.name: item for item in self.list()}
             current = self._current_name()
             before = [name for name in self._history()[:-1] if name in whole and name != current]
+            before = [
+                name for name in before if whole[name].python.exists()
+            ]  # its Python may have moved since
             if not before:
                 self._remember("rollback", "")
-                self._link.unlink()
+                try:
+                    self._link.unlink()
+                    sync_folder(self.home)
+                except OSError as error:
+                    raise lock.cannot_write(self.home, error) from error
                 return None
             target = whole[before[-1]]
             self._remember("rollback", target.name)
@@ -177,20 +195,26 @@ class Generations:
             and ((folder / _INCOMPLETE).exists() or self._load(folder, None) is None)
         ]
         for folder in left:
+            end_orphans(folder)
             self.discard(folder)
-        for link in self.home.glob(".current-*"):
-            link.unlink()
+        for pattern in (".current-*", "lock.stale-*", ".replaced.json-*"):
+            for link in self.home.glob(pattern):
+                with contextlib.suppress(OSError):
+                    link.unlink()
         return tuple(folder.name for folder in left)
 
     def discard(self, folder: Path) -> None:
         """Remove a generation's folder; marked incomplete first, so that a kill leaves nothing that looks whole."""
+        self._remove(folder)
+        with contextlib.suppress(FixError):
+            self._remember("remove", folder.name)
+
+    def _remove(self, folder: Path) -> None:
         with contextlib.suppress(OSError):  # a full disk
             (folder / _INCOMPLETE).touch()
         with contextlib.suppress(OSError):
             (folder / RECEIPT).unlink()
-        shutil.rmtree(str(folder), ignore_errors=True)
-        with contextlib.suppress(FixError):
-            self._remember("remove", folder.name)
+        shutil.rmtree(str(folder), onerror=_writable_then_again)
 
     def _point(self, generation: Generation) -> None:
         temporary = self.home / f".current-{os.getpid()}"
@@ -199,6 +223,7 @@ class Generations:
                 temporary.unlink()
             temporary.symlink_to(Path("envs") / generation.name)
             temporary.replace(self._link)
+            sync_folder(self.home)
         except OSError as error:
             raise FixError(
                 f"The link `{self._link}` could not be switched: {error.strerror or error}.",
@@ -212,7 +237,9 @@ class Generations:
         if not self._envs.is_dir():
             return []
         return sorted(
-            folder for folder in self._envs.iterdir() if folder.is_dir() and not folder.is_symlink()
+            folder
+            for folder in self._envs.iterdir()
+            if _NAME.match(folder.name) and folder.is_dir() and not folder.is_symlink()
         )
 
     def _current_name(self) -> Optional[str]:
@@ -227,7 +254,7 @@ class Generations:
         try:
             receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
             return Generation(
-                number=int(folder.name.split("-")[0]),
+                number=_number(folder.name),
                 folder=folder,
                 profile=receipt["profile"],
                 lock_sha256=receipt["lock_sha256"],
@@ -259,8 +286,10 @@ class Generations:
         if current is not None:
             if current in stack:
                 del stack[len(stack) - stack[::-1].index(current) :]
-            else:
-                stack.append(current)
+            stack.append(current)
+        told = {event.get("name") for event in self._events() if isinstance(event.get("name"), str)}
+        lost = [item.name for item in self.list() if item.name not in told and item.name != current]
+        stack = lost + stack  # a journal that was lost since: the numbers tell the order
         return [name for place, name in enumerate(stack) if place == 0 or stack[place - 1] != name]
 
     def _events(self) -> List[Dict[str, Any]]:
@@ -270,7 +299,9 @@ class Generations:
             return []
         events = []
         for line in lines:
-            with contextlib.suppress(ValueError):  # half a line: the writer was killed, or the disk was full
+            with contextlib.suppress(
+                ValueError, RecursionError
+            ):  # half a line: the writer was killed, or the disk was full
                 event = json.loads(line)
                 if isinstance(event, dict):
                     events.append(event)
@@ -299,6 +330,25 @@ class Generations:
                 return False
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
+
+
+def _number(name: str) -> int:
+    """The number that a generation's name begins with; 0 where it has none."""
+    match = _NAME.match(name)
+    return int(match.group(1)) if match else 0
+
+
+def _writable_then_again(function: Callable[..., Any], path: str, error: object) -> None:
+    """A folder that a package made read-only is removed too; what still stays is removed by the next run."""
+    with contextlib.suppress(OSError):
+        item = Path(path)
+        for place in (item.parent, item):
+            if not place.is_symlink():
+                place.chmod(place.stat().st_mode | stat.S_IRWXU)
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            item.unlink()
 
 
 def now() -> str:
