@@ -39,7 +39,9 @@ def known_files(lock: Path) -> Dict[str, KnownFile]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FixError(f"`{path}` cannot be read: {type(error).__name__}: {error}.", "Make it again.") from error
+        raise FixError(
+            f"`{path}` cannot be read: {type(error).__name__}: {error}.", "Make it again."
+        ) from error
 
 
 def _files(table: Dict[str, Any]) -> Any:

@@ -15,15 +15,15 @@ from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence,
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
+from packaging.tags import Tag
+
 from envdoc.doctor.fix.installer import Failure
 from envdoc.doctor.fix.pins import Machine, Pin, place_of
 from envdoc.doctor.fix.pip_config import masked
 from envdoc.doctor.fix.pylock import KnownFile
 from envdoc.doctor.fix.web import Web, WebError
 
-_ACCEPT = (
-    "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"  # PEP 691
-)
+_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"  # PEP 691
 _PAGE_LIMIT_BYTES = 64 << 20
 _AT_ONCE = 8
 PAUSES_SECONDS = (1.0, 3.0)
@@ -92,7 +92,9 @@ def links_of_page(text: str, address: str, is_json: bool) -> Tuple[List[Link], s
     for reference in page.links:
         whole, _, fragment = urljoin(base, reference).partition("#")
         told = re.search(r"sha256=([0-9a-f]{64})", fragment)
-        found.append(Link(unquote(urlsplit(whole).path.rpartition("/")[2]), whole, told.group(1) if told else ""))
+        found.append(
+            Link(unquote(urlsplit(whole).path.rpartition("/")[2]), whole, told.group(1) if told else "")
+        )
     return found, page.title.strip()
 
 
@@ -151,7 +153,9 @@ class SimpleIndex:
 
     def _against(self, pin: Pin, links: Sequence[Link]) -> str:
         """Why none of those links will do, in a few words."""
-        stem = re.compile(rf"{re.escape(pin.name)}-{re.escape(pin.version)}-".replace(r"\-", "[-_.]"), re.IGNORECASE)
+        stem = re.compile(
+            rf"{re.escape(pin.name)}-{re.escape(pin.version)}-".replace(r"\-", "[-_.]"), re.IGNORECASE
+        )
         of_version = [link for link in links if stem.match(link.file)]
         if any(link.sha256 for link in of_version):
             return "only files with other hashes, or for another Python, are listed"
@@ -200,7 +204,9 @@ class SimpleIndex:
         if local is not None:
             local = local / "index.html" if local.is_dir() else local
             try:
-                return links_of_page(local.read_text(encoding="utf-8", errors="replace"), local.as_uri(), False)
+                return links_of_page(
+                    local.read_text(encoding="utf-8", errors="replace"), local.as_uri(), False
+                )
             except OSError as error:
                 raise WebError(f"`{local}`: {error.strerror}.", 404, transient=False) from error
         answer, final = self._web.open(address, {"Accept": _ACCEPT})
@@ -216,7 +222,7 @@ class SimpleIndex:
 
 
 def choose_link(
-    pin: Pin, links: Sequence[Link], ranks: Mapping[object, int], known: Mapping[str, KnownFile]
+    pin: Pin, links: Sequence[Link], ranks: Dict[Tag, int], known: Mapping[str, KnownFile]
 ) -> Optional[Wanted]:
     """The best wheel among the links for that pin, with every address that has it; None where there is none.
 
@@ -230,7 +236,9 @@ def choose_link(
             continue
         if named and not link.sha256 and link.file not in named:
             continue
-        place = place_of(link.file, pin, dict(ranks), bool(link.sha256) or link.file in named)  # type: ignore[arg-type]
+        if pin.version.partition("+")[0] not in link.file:  # spares reading thousands of names
+            continue
+        place = place_of(link.file, pin, ranks, bool(link.sha256) or link.file in named)
         if place is not None and (best is None or place[0] < best[0]):
             best = (place[0], link.file)
     if best is None:
@@ -243,7 +251,11 @@ def choose_link(
     sizes = [known[digest].size_bytes for digest in digests if digest in known]
     sizes = sizes or [link.size_bytes for link in same if link.size_bytes and link.sha256]
     return Wanted(
-        str(pin), file, tuple(dict.fromkeys(link.address for link in same)), digests, sizes[0] if sizes else None
+        str(pin),
+        file,
+        tuple(dict.fromkeys(link.address for link in same)),
+        digests,
+        sizes[0] if sizes else None,
     )
 
 
@@ -252,5 +264,3 @@ def _local(place: str) -> Optional[Path]:
     if place.startswith("file:"):
         return Path(url2pathname(urlsplit(place).path))
     return None if "://" in place else Path(place).expanduser().absolute()
-
-

@@ -85,7 +85,8 @@ class Web:
         plain = self._without_credentials(address)
         parts = urlsplit(plain)
         request = urllib.request.Request(
-            plain, headers={"User-Agent": f"envdoc/{envdoc_version()}", "Accept-Encoding": "identity", **headers}
+            plain,
+            headers={"User-Agent": f"envdoc/{envdoc_version()}", "Accept-Encoding": "identity", **headers},
         )
         secret = self._credentials.get(parts.netloc) or self._netrc_for(parts.hostname or "")
         if secret:
@@ -107,7 +108,8 @@ class Web:
             reason = error.reason
             if isinstance(reason, ssl.SSLCertVerificationError):
                 raise WebError(
-                    f"The certificate of {parts.hostname} is not trusted: {reason.verify_message}.", transient=False
+                    f"The certificate of {parts.hostname} is not trusted: {reason.verify_message}.",
+                    transient=False,
                 ) from error
             raise WebError(_why(parts.hostname or "", reason)) from error
         except (OSError, http.client.HTTPException) as error:
