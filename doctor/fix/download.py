@@ -53,7 +53,7 @@ def download(wanted: Sequence[Wanted], folder: Path, web: Web, progress: Progres
     folder.mkdir(parents=True, exist_ok=True)
     sizes = [item.size_bytes for item in wanted]
     progress.start(sum(size for size in sizes if size) if all(sizes) else None)
-    jobs: "Queue[Wanted]" = Queue()
+    jobs: Queue[Wanted] = Queue()
     for item in sorted(wanted, key=lambda item: -(item.size_bytes or 0)):
         jobs.put(item)
     stop = threading.Event()
@@ -117,12 +117,12 @@ class _File:
         self.path = folder / wanted.file
         self.part = folder / (wanted.file + ".part")
         self.told_bytes: Optional[int] = None  # the whole file's size as the server says
-        self.kind = ""  # the Content-Type of the last answer
+        self.counted_bytes = 0  # what the progress knows of this file
 
     def fetch(self) -> None:
         """The file at `path`, from the first address that has it whole."""
         if is_whole(self.path, self.wanted):
-            self.progress.add(self.path.stat().st_size, fetched=False)
+            self._count(self.path.stat().st_size, fetched=False)
             return
         failure: Optional[Failure] = None
         for address in self.wanted.addresses:
@@ -136,39 +136,27 @@ class _File:
         raise failure or Failure("missing", f"No address of {self.wanted.file} is known.", "")
 
     def _from(self, address: str) -> None:
-        mismatched = ""
+        mismatched: List[str] = []
         while True:
             resumed = self._whole_part(address)
-            got, digest = self.part.stat().st_size, sha256_of(self.part)
+            got, digest = self._have(), sha256_of(self.part)
             if digest in self.wanted.sha256s:
                 self.part.replace(self.path)
                 return
             failure = self._judge(got, digest, address)
             if failure.kind != "incomplete":
-                self.progress.add(-got)
-                self.part.unlink()
-            if failure.kind == "hash" and digest != mismatched:
-                mismatched = (
-                    digest  # bytes may have turned on the way, or two files were mixed: once more, from zero
-                )
-                self.progress.note(
-                    f"{self.wanted.file} arrived with a wrong hash"
-                    + (" after it was continued" if resumed else "")
-                    + "; fetching it from the start."
-                )
-                continue
-            raise failure
+                self._drop()
+            if failure.kind != "hash" or digest in mismatched or len(mismatched) > 1:
+                raise failure
+            mismatched.append(digest)  # bytes may have turned on the way, or two files were mixed
+            after = " after it was continued" if resumed else ""
+            self.progress.note(
+                f"{self.wanted.file} arrived with a wrong hash{after}; fetching it from the start."
+            )
 
     def _judge(self, got: int, digest: str, address: str) -> Failure:
-        """What a file with a wrong hash is: cut short at the source, a web page, or another file."""
+        """What a file with a wrong hash is: cut short at the source, or another file."""
         file, size = self.wanted.file, self.wanted.size_bytes
-        if "text/html" in self.kind or _looks_like_html(self.part):
-            return Failure(
-                "portal",
-                f"Instead of {file} a web page came from {urlsplit(address).hostname}: most likely the login page "
-                "of this network or of a proxy.",
-                "Log in with a browser, or set the proxy with `pip config set global.proxy URL`; then run it again.",
-            )
         if (size is not None and got < size) or (size is None and not zipfile.is_zipfile(str(self.part))):
             whole = f" of {size:,}" if size else ""
             return Failure(
@@ -179,22 +167,23 @@ class _File:
                 "Another mirror may have it whole: see `pip config list`. " + _AGAIN,
                 digest,
             )
-        compared = f"{got:,} bytes" + (f" where the lock has {size:,}" if size and size != got else "")
+        other = f", where {size:,} are expected" if size and size != got else ""
         return Failure(
             "hash",
-            f"{file} is not the file that the lock names ({compared}): expected sha256 "
-            f"{' or '.join(sorted(self.wanted.sha256s)[:2])}, got {digest}. It was refused.",
+            f"The hash of {self.wanted.pin} differs from the lock's: the index or a mirror serves another file. "
+            f"{file} has {got:,} bytes{other}; expected sha256 {' or '.join(sorted(self.wanted.sha256s)[:2])}, got "
+            f"{digest}.",
             "Nothing of it was installed. Try the package index itself, and if it stays so, report it.",
             digest,
         )
 
     def _whole_part(self, address: str) -> bool:
         """Fill the part until the source has no more; True where it was begun earlier. Raises Failure."""
-        begun = had = self._have()
-        self.progress.add(begun, fetched=False)
+        begun = most = had = self._have()
+        self._count(begun, fetched=False)
         if self.wanted.size_bytes is not None and begun > self.wanted.size_bytes:
-            self._drop(begun)
-            begun = had = 0
+            self._drop()
+            begun = most = had = 0
         stuck = 0
         while self.wanted.size_bytes is None or had != self.wanted.size_bytes or not had:
             try:
@@ -203,9 +192,11 @@ class _File:
                 self._stream(address, had)
                 return begun > 0
             except WebError as error:
+                if error.status == 416 and had:
+                    return True  # the source has no more than is here; the hash decides what it is
                 now = self._have()
-                stuck = 0 if now > had else stuck + 1
-                had = now
+                stuck = 0 if now > most else stuck + 1
+                had, most = now, max(now, most)
                 if not error.transient or stuck > len(PAUSES_SECONDS):
                     raise self._broke_off(error, had) from error
                 pause = (
@@ -218,6 +209,14 @@ class _File:
                 if self.stop.wait(min(pause, _LONGEST_PAUSE_SECONDS)):
                     raise Stopped() from None
         return begun > 0
+
+    def _portal(self, address: str) -> Failure:
+        return Failure(
+            "portal",
+            f"Instead of {self.wanted.file} a web page came from {urlsplit(address).hostname}: most likely the login "
+            "page of this network or of a proxy.",
+            "Log in with a browser, or set the proxy with `pip config set global.proxy URL`. " + _AGAIN,
+        )
 
     def _broke_off(self, error: WebError, had: int) -> Failure:
         size = self.wanted.size_bytes or self.told_bytes
@@ -235,71 +234,75 @@ class _File:
         """One request, from byte `had` on. Raises WebError where it ends before the end."""
         answer, _ = self.web.open(address, {"Range": f"bytes={had}-"} if had else {})
         with answer:
-            self.kind = answer.headers.get("Content-Type", "")
-            status = answer.status
-            if status == 206:
+            first = self._block(answer, had)
+            if answer.status == 206:
                 begins, self.told_bytes = _range(answer.headers.get("Content-Range", ""))
                 if begins != had:
-                    self._drop(had)
+                    self._drop()
                     raise WebError("the server continued at another byte than was asked for.")
             else:
-                if had:
-                    self._drop(had)  # a server without ranges sends the whole again
-                    had = 0
+                if first[:512].lstrip().lower().startswith((b"<!doctype", b"<html", b"<head")):
+                    raise self._portal(address)  # before anything that is here is thrown away
+                self._drop()  # a server without ranges sends the whole again
                 length = answer.headers.get("Content-Length", "")
                 self.told_bytes = int(length) if length.isdigit() else None
-            if had == 0 and "text/html" in self.kind:
-                self._copy(answer, 1 << 20)  # a page; what it says is judged, not how long it is
-                return
-            self._copy(answer, self.wanted.size_bytes)
+            self._copy(answer, first)
         now = self._have()
-        if self.told_bytes is not None and now < self.told_bytes and not self._too_large(now):
+        whole = self.told_bytes if self.told_bytes is not None else self.wanted.size_bytes
+        if whole is not None and now < whole and not self._too_large(now):
             raise WebError("the connection was closed early.")
 
     def _too_large(self, now: int) -> bool:
         return self.wanted.size_bytes is not None and now > self.wanted.size_bytes
 
-    def _copy(self, answer: Any, limit_bytes: Optional[int]) -> None:
+    def _copy(self, answer: Any, block: bytes) -> None:
         """Append what comes, up to one block beyond the size that is known: then it is another file."""
+        limit_bytes = self.wanted.size_bytes
         with self.part.open("ab", buffering=0) as file:
             here = file.tell()
-            while True:
-                if self.stop.is_set():
-                    raise Stopped()
-                try:
-                    block = answer.read1(_BLOCK_BYTES)
-                except Exception as error:  # IncompleteRead, a reset, a stall longer than the time limit
-                    raise WebError(f"{type(error).__name__} after {here:,} bytes.") from error
-                if not block:
-                    return
+            while block:
                 file.write(block)
                 here += len(block)
-                self.progress.add(len(block))
+                self._count(here)
                 if limit_bytes is not None and here > limit_bytes:
                     return
+                block = self._block(answer, here)
+
+    def _block(self, answer: Any, here: int) -> bytes:
+        if self.stop.is_set():
+            raise Stopped()
+        try:
+            return bytes(answer.read1(_BLOCK_BYTES))
+        except Exception as error:  # IncompleteRead, a reset, a stall longer than the time limit
+            raise WebError(f"{type(error).__name__} after {here:,} bytes.") from error
+
+    def _count(self, here: int, fetched: bool = True) -> None:
+        """Tell the progress that so much of this file is here."""
+        self.progress.add(here - self.counted_bytes, fetched)
+        self.counted_bytes = here
 
     def _local(self, address: str) -> bool:
-        """A file of this machine: linked or copied whole."""
+        """A file of this machine, copied whole; False for an address on a network."""
         if urlsplit(address).scheme != "file":
             return False
         source = Path(url2pathname(urlsplit(address).path))
-        self._drop(self._have())
+        self._drop()
         try:
             shutil.copyfile(str(source), str(self.part))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise WebError(f"`{source}`: {error.strerror}.", 404, transient=False) from error
-        self.progress.add(self._have(), fetched=False)
+        self._count(self._have(), fetched=False)
         return True
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _drop(self, had: int) -> None:
-        self.progress.add(-had)
+    def _drop(self) -> None:
         if self.part.exists():
             self.part.unlink()
+        self._count(0)
 
 
 def _range(header: str) -> Tuple[int, Optional[int]]:
@@ -307,12 +310,6 @@ def _range(header: str) -> Tuple[int, Optional[int]]:
     span, _, whole = header.replace("bytes", "", 1).strip().partition("/")
     begins = span.partition("-")[0]
     return int(begins) if begins.isdigit() else -1, int(whole) if whole.isdigit() else None
-
-
-def _looks_like_html(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(512).lstrip().lower()
-    return head.startswith((b"<!doctype", b"<html", b"<head"))
 
 
 def _as_failure(error: BaseException, folder: Path) -> BaseException:

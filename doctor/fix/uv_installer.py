@@ -19,6 +19,7 @@ class UvInstaller(Installer):
     """The program `uv`, with pip's configuration translated."""
 
     name = "uv"
+    streams = True
 
     def __init__(self, program: str) -> None:
         self.program = program
@@ -36,8 +37,12 @@ class UvInstaller(Installer):
     def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
         """uv compares lengths and hashes before anything enters its cache, so that a second attempt is the same."""
         command = [self.program, "pip", "install", "--no-progress", "--python", str(python), *STRICT]
-        command += ["--offline", "--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
-        return [*command, *self._config.uv_arguments(), "-r", str(lock)]
+        places = ["--offline", "--no-index", "--find-links", str(wheelhouse)]
+        return [*command, *(places if wheelhouse else self._config.uv_arguments()), "-r", str(lock)]
+
+    def offline(self) -> List[str]:
+        """uv asks no network, and answers within a second where its cache lacks a file."""
+        return ["--offline"]
 
     def variables(self) -> Dict[str, str]:
         """pip's index, certificates and proxy as uv's variables."""
