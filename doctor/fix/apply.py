@@ -25,6 +25,7 @@ from envdoc.doctor.fix.plan import Plan
 from envdoc.doctor.fix.profiles import Profile
 from envdoc.doctor.fix.pythons import Python, venv_hint
 from envdoc.doctor.fix.uv_installer import find_uv
+from envdoc.doctor.fix.wheelhouse import require_complete
 
 Examine = Callable[[str], Sequence[Check]]
 
@@ -65,6 +66,8 @@ def apply(
         ready = _reusable(generations, profile, check, report, accepted_codes)
         if ready is not None:
             return ready if ready.is_current else generations.switch(ready)
+        if wheelhouse is not None:
+            require_complete(profile, wheelhouse)
         _demand_disk(home, plan.least_disk_bytes)
         folder = generations.begin(profile.name, profile.lock_sha256)
         try:

@@ -243,7 +243,8 @@ class _File:
             else:
                 if first[:512].lstrip().lower().startswith((b"<!doctype", b"<html", b"<head")):
                     raise self._portal(address)  # before anything that is here is thrown away
-                self._drop()  # a server without ranges sends the whole again
+                if had:  # a server without ranges sends the whole again
+                    self._drop()
                 length = answer.headers.get("Content-Length", "")
                 self.told_bytes = int(length) if length.isdigit() else None
             self._copy(answer, first)

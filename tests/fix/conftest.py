@@ -66,7 +66,7 @@ def index(no_index, shop, request):
 
 @pytest.fixture(scope="session")
 def real_wheels():
-    """A folder of real wheels (rich and what it needs), with the hashes of lockfiles/doctor.txt; fetched once by pip."""
+    """A folder of real wheels: rich and what it needs, as lockfiles/doctor.txt pins them; fetched once by pip."""
     folder = Path.home() / ".cache" / "envdoc-tests" / "wheels-of-rich"
     names = ("rich", "markdown-it-py", "mdurl", "pygments", "packaging")
     if len(list(folder.glob("*.whl"))) != len(names):
