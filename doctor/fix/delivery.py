@@ -10,6 +10,7 @@ uv, not measured ──> uv streams and is watched: too slow over the first seco
 uv failed        ──> the own downloader goes on: it resumes, goes by file names and hashes alone, and knows sizes
 """
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ from envdoc.doctor.fix.pip_config import read_pip_config
 from envdoc.doctor.fix.progress import Progress
 from envdoc.doctor.fix.pylock import known_files
 from envdoc.doctor.fix.simple_index import SimpleIndex, Wanted
+from envdoc.doctor.fix.uv_config import filled_by_uv
 from envdoc.doctor.fix.web import Web
 
 SLOW_BYTES_PER_SECOND = 20e6  # below it a broken wheel of torch (500 MB) costs more than 25 s to fetch again
@@ -134,7 +136,7 @@ def missing_pins(pins: List[Pin], environment: Path) -> List[Pin]:
 
 def find_pins(pins: List[Pin], machine: Machine, lock: Path, interpreter: Path) -> Tuple[List[Wanted], Web]:
     """Where each pin's wheel is, by the pip configuration of that interpreter. Raises Failure."""
-    settings = read_pip_config(interpreter)
+    settings = filled_by_uv(read_pip_config(interpreter), os.environ)
     default_index, certificates = "", ""
     try:
         default_index, certificates = pip_defaults(interpreter)

@@ -45,8 +45,13 @@ class UvInstaller(Installer):
         return ["--offline"]
 
     def variables(self) -> Dict[str, str]:
-        """pip's index, certificates and proxy as uv's variables."""
-        return self._config.uv_environment()
+        """pip's index, certificates and proxy as uv's variables.
+
+        pip also takes certificates from REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which uv does not know.
+        """
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        more = {"SSL_CERT_FILE": bundle} if bundle and not os.environ.get("SSL_CERT_FILE") else {}
+        return {**more, **self._config.uv_environment()}
 
     def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
         """uv unpacks while it downloads, into its cache, and links the files from there."""

@@ -138,9 +138,9 @@ class Web:
         """pip's own proxy setting goes for every host; the variables have their exceptions in no_proxy."""
         proxy = self.settings.proxy
         if not proxy:
-            if urllib.request.proxy_bypass_environment(host, _lower_proxies(self._environ)):
-                return
             proxies = _lower_proxies(self._environ)
+            if _excepted(host, proxies.get("no", "")):
+                return
             proxy = proxies.get(scheme) or proxies.get("all", "")
         if not proxy:
             return
@@ -165,6 +165,12 @@ def _lower_proxies(environ: Mapping[str, str]) -> Dict[str, str]:
         if value:
             found[name.lower()] = value
     return found
+
+
+def _excepted(host: str, exceptions: str) -> bool:
+    """Whether no_proxy names the host or a domain that it lies in; `*` names all."""
+    names = [name.strip().lstrip(".").lower() for name in exceptions.split(",") if name.strip()]
+    return any(name == "*" or host.lower() == name or host.lower().endswith("." + name) for name in names)
 
 
 def _context(settings: PipSettings, environ: Mapping[str, str], certificates: str) -> ssl.SSLContext:
