@@ -82,7 +82,10 @@ def deliver(
     """
 
     def install_from(folder: Path) -> None:
-        install(installer, environment, lock, temporary, log, total_bytes, report, folder)
+        here = (
+            total_bytes if installer.streams else max(0, total_bytes - download_bytes)
+        )  # pip unpacks from there
+        install(installer, environment, lock, temporary, log, here, report, folder)
 
     if wheelhouse is not None:
         install_from(wheelhouse)

@@ -137,6 +137,7 @@ class _File:
 
     def _from(self, address: str) -> None:
         mismatched: List[str] = []
+        short = 0
         while True:
             resumed = self._whole_part(address)
             got, digest = self._have(), sha256_of(self.part)
@@ -144,6 +145,9 @@ class _File:
                 self.part.replace(self.path)
                 return
             failure = self._judge(got, digest, address)
+            if failure.kind == "incomplete" and not short:
+                short = got  # a proxy may have cut this answer and not the next
+                continue
             if failure.kind != "incomplete":
                 self._drop()
             if failure.kind != "hash" or digest in mismatched or len(mismatched) > 1:

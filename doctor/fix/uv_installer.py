@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping, Optional, Set
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.fix.installer import STRICT, Installer, tree_bytes
-from envdoc.doctor.fix.pip_config import PipConfig, read_pip_config
+from envdoc.doctor.fix.pip_config import PipConfig, certificates_of, read_pip_config
 from envdoc.doctor.tables.versions import numbers
 
 _OLDEST = (0, 4, 23)  # UV_DEFAULT_INDEX and UV_INDEX
@@ -47,11 +47,11 @@ class UvInstaller(Installer):
     def variables(self) -> Dict[str, str]:
         """pip's index, certificates and proxy as uv's variables.
 
-        pip also takes certificates from REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which uv does not know.
+        pip takes certificates from REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE too, which uv does not know.
         """
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        more = {"SSL_CERT_FILE": bundle} if bundle and not os.environ.get("SSL_CERT_FILE") else {}
-        return {**more, **self._config.uv_environment()}
+        told = self._config.uv_environment()
+        bundle = certificates_of(self._config, os.environ)
+        return {**told, "SSL_CERT_FILE": bundle} if bundle else told
 
     def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
         """uv unpacks while it downloads, into its cache, and links the files from there."""

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.facts.pip_settings import PipSettings
-from envdoc.doctor.fix.pip_config import masked
+from envdoc.doctor.fix.pip_config import certificates_of, masked
 from envdoc.doctor.version import envdoc_version
 
 DEFAULT_TIMEOUT_SECONDS = 15.0  # pip's own
@@ -174,7 +174,7 @@ def _excepted(host: str, exceptions: str) -> bool:
 
 
 def _context(settings: PipSettings, environ: Mapping[str, str], certificates: str) -> ssl.SSLContext:
-    named = settings.certificate or environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or ""
+    named = certificates_of(settings, environ)
     try:
         if named:
             is_folder = Path(named).is_dir()
