@@ -8,6 +8,9 @@ uv, link fast    ──> uv streams
 uv, link slow    ──> what uv's cache holds is enough? else the own downloader, then uv from the folder
 uv, not measured ──> uv streams and is watched: too slow over the first seconds ──> the own downloader goes on
 uv failed        ──> the own downloader goes on: it resumes, goes by file names and hashes alone, and knows sizes
+
+To stream and watch is more honest than to measure first: a second of one file says little of many at once, and on a
+fast link nothing is lost. On a slow one the first seconds' bytes are.
 """
 
 import os
@@ -30,12 +33,12 @@ from envdoc.doctor.fix.installer import (
     tree_bytes,
 )
 from envdoc.doctor.fix.pins import Machine, Pin, read_pins
-from envdoc.doctor.fix.pip_config import read_pip_config
+from envdoc.doctor.fix.pip_config import certificates_of, read_pip_config
 from envdoc.doctor.fix.progress import Progress
 from envdoc.doctor.fix.pylock import known_files
 from envdoc.doctor.fix.simple_index import SimpleIndex, Wanted
 from envdoc.doctor.fix.uv_config import filled_by_uv
-from envdoc.doctor.fix.web import Web
+from envdoc.doctor.fix.web import Web, system_has_certificates
 
 SLOW_BYTES_PER_SECOND = 20e6  # below it a broken wheel of torch (500 MB) costs more than 25 s to fetch again
 WORTH_SECONDS = 60.0  # a rest that ends sooner than this is left to uv
@@ -137,17 +140,24 @@ def missing_pins(pins: List[Pin], environment: Path) -> List[Pin]:
     return [pin for pin in pins if (pin.name, pin.version) not in there]
 
 
-def find_pins(pins: List[Pin], machine: Machine, lock: Path, interpreter: Path) -> Tuple[List[Wanted], Web]:
-    """Where each pin's wheel is, by the pip configuration of that interpreter. Raises Failure."""
+def open_index(interpreter: Path) -> Tuple[SimpleIndex, Web]:
+    """Every place that the pip of that interpreter is configured for, and the way to its files.
+
+    pip's default index and its own bundle of certificates are asked for only where nothing else is named.
+    """
     settings = filled_by_uv(read_pip_config(interpreter), os.environ)
     default_index, certificates = "", ""
-    try:
-        default_index, certificates = pip_defaults(interpreter)
-    except EnvdocError as error:
-        if not settings.index_url and not settings.no_index:
-            raise FixError(error.message, "Name the index: `pip config set global.index-url URL`.") from error
+    without_index = not settings.index_url and not settings.no_index
+    if without_index or not (certificates_of(settings, os.environ) or system_has_certificates()):
+        try:
+            default_index, certificates = pip_defaults(interpreter)
+        except EnvdocError as error:
+            if without_index:
+                raise FixError(
+                    error.message, "Name the index: `pip config set global.index-url URL`."
+                ) from error
     web = Web(settings, certificates=certificates)
-    return SimpleIndex(web, default_index).find(pins, machine, known_files(lock)), web
+    return SimpleIndex(web, default_index), web
 
 
 def fetch_pins(
@@ -160,7 +170,8 @@ def fetch_pins(
     home: Path,
 ) -> List[Wanted]:
     """Download every pin's wheel into `folder`, or go on with what lies there. Raises Failure."""
-    wanted, web = find_pins(pins, machine, lock, interpreter)
+    index, web = open_index(interpreter)
+    wanted = index.find(pins, machine, known_files(lock))
     done = download(wanted, folder, web, Progress(report))
     if done.fetched_bytes >= _LEAST_BYTES:
         rate.remember(home, done.fetched_bytes, done.seconds)

@@ -8,16 +8,15 @@ from typing import List, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix import rate
-from envdoc.doctor.fix.delivery import find_pins
+from envdoc.doctor.fix.delivery import open_index
 from envdoc.doctor.fix.download import Downloaded, download, is_whole
 from envdoc.doctor.fix.installer import Failure, Report
 from envdoc.doctor.fix.own_wheel import pack_own_wheel
 from envdoc.doctor.fix.pins import Machine, Pin, read_pins
 from envdoc.doctor.fix.profiles import Profile
 from envdoc.doctor.fix.progress import Progress
-from envdoc.doctor.fix.pylock import pylock_of
-from envdoc.doctor.fix.simple_index import Wanted
-from envdoc.doctor.fix.web import Web
+from envdoc.doctor.fix.pylock import known_files, pylock_of
+from envdoc.doctor.fix.simple_index import SimpleIndex, Wanted
 from envdoc.doctor.fix.wheelhouse import MANIFEST, hashes_in
 from envdoc.lockfiles import lock_path
 
@@ -60,8 +59,9 @@ def fetch(order: Order, folder: Path, interpreter: Path, home: Path, report: Rep
             raise FixError(f"Another envdoc is filling `{folder}`.", "Wait until it has ended.") from error
         except OSError:
             pass  # a file system without locks
-        wanted, web = _wanted(order, interpreter)
-        also, lacking = _own(order.machine, interpreter)
+        index, web = open_index(interpreter)
+        wanted = _wanted(order, index)
+        also, lacking = _own(order.machine, index)
         wanted += [item for item in also if item.file not in {one.file for one in wanted}]
         _say_and_demand(order, wanted, folder, report)
         done = download(wanted, folder, web, Progress(report))
@@ -77,9 +77,10 @@ def fetch(order: Order, folder: Path, interpreter: Path, home: Path, report: Rep
     return done
 
 
-def _wanted(order: Order, interpreter: Path) -> Tuple[List[Wanted], Web]:
+def _wanted(order: Order, index: SimpleIndex) -> List[Wanted]:
     """The wheels of the locks, torch's CPU build first where it is ordered and an index has it."""
     pins: List[Pin] = []
+    known = known_files(order.locks[0])
     for lock in order.locks:
         pins += read_pins(lock.read_text(encoding="utf-8"), order.machine)
     if order.cpu_build:
@@ -87,21 +88,21 @@ def _wanted(order: Order, interpreter: Path) -> Tuple[List[Wanted], Web]:
         rest = read_pins(order.locks[0].read_text(encoding="utf-8"), order.machine)
         rest = [pin for pin in rest if pin.name != build[0].name]
         try:
-            return find_pins(build + rest, order.machine, order.locks[0], interpreter)
+            return index.find(build + rest, order.machine, known)
         except Failure as failure:
             if failure.kind != "missing" or str(build[0]) not in failure.message:
                 raise
-    return find_pins(pins, order.machine, order.locks[0], interpreter)
+    return index.find(pins, order.machine, known)
 
 
-def _own(machine: Machine, interpreter: Path) -> Tuple[List[Wanted], List[str]]:
+def _own(machine: Machine, index: SimpleIndex) -> Tuple[List[Wanted], List[str]]:
     """What envdoc itself needs there, and a pip for the oldest Pythons; a sentence where it cannot be had."""
     pins = read_pins(lock_path("doctor").read_text(encoding="utf-8"), machine)
     if machine.python in _OLD_PIP_PYTHONS:
         every = read_pins(lock_path("relock").read_text(encoding="utf-8"), machine)
         pins += [pin for pin in every if pin.name == "pip"]
     try:
-        return find_pins(pins, machine, lock_path("doctor"), interpreter)[0], []
+        return index.find(pins, machine, {}), []
     except Failure as failure:
         return [], [f"What envdoc itself needs is not among them: {failure.message}"]
 

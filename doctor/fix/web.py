@@ -167,6 +167,11 @@ def _lower_proxies(environ: Mapping[str, str]) -> Dict[str, str]:
     return found
 
 
+def system_has_certificates() -> bool:
+    """Whether Python finds a bundle of the system's; a slim container has none."""
+    return ssl.create_default_context().cert_store_stats()["x509_ca"] > 0
+
+
 def _excepted(host: str, exceptions: str) -> bool:
     """Whether no_proxy names the host or a domain that it lies in; `*` names all."""
     names = [name.strip().lstrip(".").lower() for name in exceptions.split(",") if name.strip()]

@@ -105,8 +105,9 @@ def test_completeness_is_checked_before_anything_is_built(shop, order, home, tmp
             shop.plan(profile), home, lambda python: [], lambda line: None, PipInstaller(), wheelhouse=house
         )
     assert [] == list((home / "envs").iterdir())
-    with pytest.raises(FixError, match="envdoc fetch --profile tiny"):
+    with pytest.raises(FixError) as caught:
         held_profiles(house, [profile])
+    assert "`envdoc fetch --profile tiny --to DIR`" in caught.value.hint
 
 
 def test_the_profile_that_the_wheelhouse_holds_is_taken(shop, tmp_path):
@@ -191,8 +192,7 @@ def run_envdoc():
     def run(*arguments):
         done = subprocess.run(
             [sys.executable, "-m", "envdoc.doctor", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env={**os.environ, "COLUMNS": "200"},
             timeout=120,
         )

@@ -7,7 +7,7 @@ import fix_tools as tools
 import pytest
 
 from envdoc.doctor.fix import rate
-from envdoc.doctor.fix.delivery import clear, deliver, find_pins, kept_bytes, wheels_folder
+from envdoc.doctor.fix.delivery import clear, deliver, kept_bytes, open_index, wheels_folder
 from envdoc.doctor.fix.download import download
 from envdoc.doctor.fix.installer import Failure, install
 from envdoc.doctor.fix.pins import Machine, read_pins
@@ -101,7 +101,8 @@ def authority(tmp_path_factory):
 
 def by_own(environment, lock, tmp_path):
     """envdoc's downloader with the configuration of that environment's pip."""
-    wanted, web = find_pins(read_pins(lock.read_text(), MACHINE), MACHINE, lock, environment / "bin/python")
+    index, web = open_index(environment / "bin" / "python")
+    wanted = index.find(read_pins(lock.read_text(), MACHINE), MACHINE, {})
     download(wanted, tmp_path / "got", web, Progress())
     return {path.name.split("-")[0] for path in (tmp_path / "got").iterdir()}
 
