@@ -92,7 +92,7 @@ def fix(
 
     prefixes = code_prefixes(only)
     use_settings()
-    planned = plan_for(python, profile, prefixes, apply, probes, diff)
+    planned = plan_for(python, profile, prefixes, apply, probes, diff, wheelhouse)
     plan = planned.plan
     sys.stdout.write(
         json.dumps(redact_value(plan.to_json()), indent=2) + "\n"

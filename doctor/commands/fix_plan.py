@@ -40,6 +40,7 @@ def plan_for(
     apply: bool = False,
     probes: bool = False,
     diff: bool = False,
+    wheelhouse: Optional[Path] = None,
 ) -> Planned:
     """The plan for the target. With `probes` they are run.
 
@@ -61,6 +62,10 @@ def plan_for(
             from envdoc.doctor.fix.choose import require
 
             require(wanted, profiles)  # before anything is looked at
+        if wheelhouse is not None:
+            from envdoc.doctor.fix.wheelhouse import held_profiles
+
+            profiles = held_profiles(wheelhouse, profiles, wanted)
         announce(f"Examining {target.path}: {target.reason}.")
         snapshot, known, at = look(target, quick=not probes), "run" if probes else "not run", ""
         kept = None if probes else remembered(snapshot, home())

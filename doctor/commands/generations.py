@@ -43,10 +43,16 @@ def gc(
     keep: int = typer.Option(2, "--keep", metavar="N", min=1, help="How many of those used last to keep."),
 ) -> None:
     """Remove generations that are no longer used, and what an interrupted build left."""
+    from envdoc.doctor.fix.delivery import clear, kept_bytes
     from envdoc.doctor.fix.generations import Generations
 
     gone = Generations(home()).remove_unused(keep)
     for generation in gone:
         print(f"Removed `{generation.name}`.")
-    if not gone:
+    freed = 0
+    if kept_bytes(home()):
+        with Generations(home()).locked():
+            freed = clear(home())
+        print(f"Removed {freed / 1e6:.1f} MB of wheels, which an interrupted download had left.")
+    if not gone and not freed:
         print("Nothing to remove.")

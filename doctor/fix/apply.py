@@ -15,14 +15,17 @@ from envdoc.doctor.child import run
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.finding import Check, Kind, Severity
 from envdoc.doctor.fix.choose import way_out
+from envdoc.doctor.fix.delivery import clear, deliver
 from envdoc.doctor.fix.generations import Generation, Generations, now
-from envdoc.doctor.fix.installer import Failure, Installer, Report, install, tree_bytes
+from envdoc.doctor.fix.installer import Failure, Installer, Report, tree_bytes
+from envdoc.doctor.fix.pins import Machine
 from envdoc.doctor.fix.pip_config import last_line
 from envdoc.doctor.fix.pip_installer import PipInstaller
 from envdoc.doctor.fix.plan import Plan
 from envdoc.doctor.fix.profiles import Profile
 from envdoc.doctor.fix.pythons import Python, venv_hint
 from envdoc.doctor.fix.uv_installer import find_uv
+from envdoc.doctor.fix.wheelhouse import require_complete
 
 Examine = Callable[[str], Sequence[Check]]
 
@@ -63,6 +66,8 @@ def apply(
         ready = _reusable(generations, profile, check, report, accepted_codes)
         if ready is not None:
             return ready if ready.is_current else generations.switch(ready)
+        if wheelhouse is not None:
+            require_complete(profile, wheelhouse)
         _demand_disk(home, plan.least_disk_bytes)
         folder = generations.begin(profile.name, profile.lock_sha256)
         try:
@@ -70,7 +75,9 @@ def apply(
                 plan, profile, python, folder, home, report, installer or find_installer(), wheelhouse
             )
             made = generations.complete(folder, build.receipt(check, accepted_codes))
-            return generations.switch(made)
+            switched = generations.switch(made)
+            clear(home)
+            return switched
         except BaseException as error:  # Ctrl-C too: nothing half-built stays, and nothing was switched
             if not _is_whole_and_current(generations, folder):
                 report(f"Removing `{folder.name}`: it was not switched to.")
@@ -123,7 +130,7 @@ class _Build:
         self.report, self.installer, self.wheelhouse = report, installer, wheelhouse
         self.temporary = folder / ".tmp"
         self.log = home / "install.log"
-        self.total_bytes = 0
+        self.total_bytes = self.download_bytes = 0
 
     def receipt(self, check: Examine, accepted_codes: Sequence[str]) -> Dict[str, Any]:
         """Build and check; what the receipt says about it."""
@@ -195,6 +202,7 @@ class _Build:
             self._install_lock(self.profile.cuda_lock)
 
     def _expect(self, download_bytes: int, venv_bytes: int) -> None:
+        self.download_bytes = download_bytes
         self.total_bytes = self.installer.total_bytes(download_bytes, venv_bytes)
         self.report(
             f"Installing {self.profile.title} with {self.installer.name}: "
@@ -218,7 +226,7 @@ class _Build:
             raise
 
     def _install_lock(self, lock: Path) -> None:
-        install(
+        deliver(
             self.installer,
             self.folder,
             lock,
@@ -226,7 +234,11 @@ class _Build:
             self.log,
             self.total_bytes,
             self.report,
+            self.home,
+            Machine(self.profile.python, self.profile.glibc, self.profile.machine),
             self.wheelhouse,
+            self.download_bytes,
+            self.profile.lock,
         )
 
     def _packages(self, interpreter: str) -> Dict[str, str]:

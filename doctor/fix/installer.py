@@ -22,6 +22,7 @@ STRICT = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
 _STALL_SECONDS = (
     900.0  # no byte for so long: pip's own read limit is 15 s, a slow disk unpacks torch in minutes
 )
+WATCH_SECONDS = 10.0  # the first seconds of a download, by which its rate is judged
 _PAUSES_SECONDS = (2.0, 10.0)  # before the second and the third attempt
 
 # A setting of these would send files elsewhere, or refuse a lock that is complete.
@@ -35,6 +36,7 @@ class Installer(ABC):
     """One of the tools. `arrived` counts what is on the disk now; nothing is estimated but the time left."""
 
     name = ""
+    streams = False  # True where it downloads fast by itself, many files at once
 
     def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:  # noqa: B027
         """Make ready for installing into that interpreter's environment; files it needs go to `temporary`."""
@@ -42,6 +44,10 @@ class Installer(ABC):
     @abstractmethod
     def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
         """The argument list that installs `lock` into that interpreter's environment."""
+
+    def offline(self) -> List[str]:
+        """What to add to `command` for an attempt that takes everything from the installer's cache."""
+        return []
 
     def variables(self) -> Dict[str, str]:
         """What it needs in its environment besides the caller's own."""
@@ -65,6 +71,14 @@ class Failure(FixError):
         self.digest = digest  # of the file that arrived, where its hash differs from the lock's
 
 
+class SlowLink(Exception):
+    """An installer that was ended since another way is better on this link; its rate of arriving bytes."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        super().__init__()
+        self.bytes_per_second = bytes_per_second
+
+
 def install(
     installer: Installer,
     environment: Path,
@@ -74,26 +88,35 @@ def install(
     total_bytes: int,
     report: Report,
     wheelhouse: Optional[Path] = None,
+    too_slow: Optional[Callable[[float], bool]] = None,
+    offline: bool = False,
+    attempts: int = 3,
 ) -> None:
-    """Install every pin of `lock` into the virtual environment; up to three attempts where a download broke off.
+    """Install every pin of `lock` into the virtual environment; up to `attempts` of them where a download broke off.
 
+    `too_slow` is asked once, after the first seconds, whether so many bytes a second are too few: then the tool is
+    ended and SlowLink raised. With `offline` there is one attempt, from the tool's cache alone.
     `total_bytes` is what the installer's `arrived` comes to, for the progress line. The tool's whole output goes
     to `log`. Raises Failure. A file whose hash differs is fetched once more: if other bytes come it was a broken
     download, and only the same bytes twice are called a wrong file (most reports of wrong hashes of torch are
     truncated downloads: pytorch#104598, pytorch#110847).
     """
     digest = ""
-    for attempt in range(len(_PAUSES_SECONDS) + 1):
+    interpreter = environment / "bin" / "python"
+    for attempt in range(attempts):
+        command = installer.command(interpreter, lock, wheelhouse, attempt > 0)
+        command += installer.offline() if offline else []
         try:
-            _attempt(
-                installer, environment, lock, temporary, log, total_bytes, report, wheelhouse, attempt > 0
-            )
+            _attempt(installer, environment, command, temporary, log, total_bytes, report, too_slow)
             return
         except Failure as failure:
+            if offline:
+                raise
             if failure.kind == "hash" and failure.digest and failure.digest == digest:
                 raise
-            if failure.kind not in ("hash", "network") or attempt == len(_PAUSES_SECONDS):
-                raise _incomplete(failure) if failure.kind == "hash" else failure from None
+            if failure.kind not in ("hash", "network") or attempt == attempts - 1:
+                repeated = failure.kind == "hash" and attempts > 1
+                raise _incomplete(failure) if repeated else failure from None
             digest = failure.digest
             report(f"{failure.message} Trying again.")
             time.sleep(_PAUSES_SECONDS[attempt])
@@ -102,15 +125,13 @@ def install(
 def _attempt(
     installer: Installer,
     environment: Path,
-    lock: Path,
+    command: List[str],
     temporary: Path,
     log: Path,
     total_bytes: int,
     report: Report,
-    wheelhouse: Optional[Path],
-    again: bool,
+    too_slow: Optional[Callable[[float], bool]],
 ) -> None:
-    command = installer.command(environment / "bin" / "python", lock, wheelhouse, again)
     with log.open("ab") as output:
         start = output.tell()
         try:
@@ -126,7 +147,7 @@ def _attempt(
         except OSError as error:
             raise Failure("other", f"`{command[0]}` could not be started: {error}.", "") from error
     try:
-        _watch(process, installer, environment, temporary, total_bytes, report)
+        _watch(process, installer, environment, temporary, total_bytes, report, too_slow)
     finally:
         if process.poll() is None:  # Ctrl-C, a stall, a failure of our own
             os.killpg(process.pid, signal.SIGKILL)
@@ -146,9 +167,11 @@ def _watch(
     temporary: Path,
     total_bytes: int,
     report: Report,
+    too_slow: Optional[Callable[[float], bool]],
 ) -> None:
     started = told = moved = time.monotonic()
     most = first = installer.arrived(environment, temporary)
+    there = _packages(environment)
     pause = 0.2
     while True:
         try:
@@ -167,9 +190,20 @@ def _watch(
                 f"No byte has arrived for {_STALL_SECONDS / 60:.0f} minutes.",
                 "Look at the network, then run it again: what has arrived is kept in the installer's cache.",
             )
+        if too_slow is not None and now - started >= WATCH_SECONDS and most > first:
+            per_second = (most - first) / (now - started)
+            if (
+                too_slow(per_second) and _packages(environment) <= there
+            ):  # else it has all and links or copies now
+                raise SlowLink(per_second)
+            too_slow = None
         if now - told >= 5.0:
             told = now
             report(progress_line(most, total_bytes, (most - first) / (now - started)))
+
+
+def _packages(environment: Path) -> int:
+    return sum(1 for _ in environment.glob("lib/*/site-packages/*.dist-info"))
 
 
 def progress_line(arrived_bytes: int, total_bytes: int, bytes_per_second: float) -> str:
@@ -223,6 +257,7 @@ _CAUSES = (
         r"error decoding response body|unexpected (EOF|end of file)|error sending request|operation timed out|"
         r"Temporary failure in name resolution|Name or service not known|Network is unreachable|dns error|"
         r"Max retries exceeded|NewConnectionError|Could not fetch URL|50[234] (Server Error|Bad Gateway|Service)|"
+        r"Failed to (fetch|download)|[Rr]equest failed after \d+ retries|"
         r"Bad uncompressed size|Bad CRC|BadZipFile|[Ff]ailed to (extract|unzip)",  # uv unpacks while it downloads
     ),
     (

@@ -44,6 +44,15 @@ class PipConfig(PipSettings):
         return {name: value for name, value in told.items() if value}
 
 
+def certificates_of(settings: PipSettings, environ: Mapping[str, str]) -> str:
+    """The bundle that pip trusts, in its own order: the variables of requests come before `cert`.
+
+    With a proxy of pip's own setting pip passes all variables by. Empty where nothing is named.
+    """
+    named = "" if settings.proxy else environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or ""
+    return named or settings.certificate
+
+
 def read_pip_config(python: Path, environ: Optional[Mapping[str, str]] = None) -> PipConfig:
     """What the pip of that interpreter is configured with. Raises FixError where pip does not answer."""
     try:

@@ -45,7 +45,8 @@ class PipInstaller(Installer):
         """A second attempt passes pip's cache by: a broken file may lie in it."""
         command = [str(python), "-m", "pip", "install", "--no-color", "--progress-bar", "off", *STRICT]
         command += ["--no-cache-dir"] if again else []
-        command += ["--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
+        if wheelhouse:  # a find-links address of pip's configuration is asked too, and must not hold it up
+            command += ["--no-index", "--find-links", str(wheelhouse), "--retries", "0", "--timeout", "3"]
         return [*command, "-r", str(lock)]
 
     def variables(self) -> Dict[str, str]:

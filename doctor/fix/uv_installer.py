@@ -9,7 +9,7 @@ from typing import Dict, List, Mapping, Optional, Set
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.fix.installer import STRICT, Installer, tree_bytes
-from envdoc.doctor.fix.pip_config import PipConfig, read_pip_config
+from envdoc.doctor.fix.pip_config import PipConfig, certificates_of, read_pip_config
 from envdoc.doctor.tables.versions import numbers
 
 _OLDEST = (0, 4, 23)  # UV_DEFAULT_INDEX and UV_INDEX
@@ -19,6 +19,7 @@ class UvInstaller(Installer):
     """The program `uv`, with pip's configuration translated."""
 
     name = "uv"
+    streams = True
 
     def __init__(self, program: str) -> None:
         self.program = program
@@ -36,12 +37,21 @@ class UvInstaller(Installer):
     def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
         """uv compares lengths and hashes before anything enters its cache, so that a second attempt is the same."""
         command = [self.program, "pip", "install", "--no-progress", "--python", str(python), *STRICT]
-        command += ["--offline", "--no-index", "--find-links", str(wheelhouse)] if wheelhouse else []
-        return [*command, *self._config.uv_arguments(), "-r", str(lock)]
+        places = ["--offline", "--no-index", "--find-links", str(wheelhouse)]
+        return [*command, *(places if wheelhouse else self._config.uv_arguments()), "-r", str(lock)]
+
+    def offline(self) -> List[str]:
+        """uv asks no network, and answers within a second where its cache lacks a file."""
+        return ["--offline"]
 
     def variables(self) -> Dict[str, str]:
-        """pip's index, certificates and proxy as uv's variables."""
-        return self._config.uv_environment()
+        """pip's index, certificates and proxy as uv's variables.
+
+        pip takes certificates from REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE too, which uv does not know.
+        """
+        told = self._config.uv_environment()
+        bundle = certificates_of(self._config, os.environ)
+        return {**told, "SSL_CERT_FILE": bundle} if bundle else told
 
     def total_bytes(self, download_bytes: int, venv_bytes: int) -> int:
         """uv unpacks while it downloads, into its cache, and links the files from there."""

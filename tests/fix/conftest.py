@@ -1,12 +1,22 @@
 """Wheels, an index of our own and an empty pip configuration for every test of the transaction."""
 
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
 from fix_tools import Index, Shop
 
+from envdoc.lockfiles import lock_path
+
 
 @pytest.fixture(autouse=True)
-def no_index(tmp_path_factory, monkeypatch):
+def no_index(tmp_path_factory, monkeypatch, request):
     """Nothing comes from a real index: pip and uv know only what a test tells them; caches are the test's own."""
+    if "real_wheels" in request.fixturenames:  # fetched with the machine's own configuration
+        request.getfixturevalue("real_wheels")
     place = tmp_path_factory.mktemp("pip")
     for name in (
         "PIP_FIND_LINKS",
@@ -52,3 +62,22 @@ def index(no_index, shop, request):
     for made in started:
         made.server.shutdown()
         made.server.server_close()
+
+
+@pytest.fixture(scope="session")
+def real_wheels():
+    """A folder of real wheels: rich and what it needs, as lockfiles/doctor.txt pins them; fetched once by pip."""
+    folder = Path.home() / ".cache" / "envdoc-tests" / "wheels-of-rich"
+    names = ("rich", "markdown-it-py", "mdurl", "pygments", "packaging")
+    if len(list(folder.glob("*.whl"))) != len(names):
+        blocks = re.split(r"\n(?=\S)", lock_path("doctor").read_text(encoding="utf-8"))
+        pins = [block for block in blocks if block.split("==")[0] in names]
+        with tempfile.TemporaryDirectory() as place:
+            lock = Path(place) / "lock.txt"
+            lock.write_text("\n".join(pins) + "\n")
+            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes"]
+            command += ["--only-binary", ":all:", "-r", str(lock), "-d", str(folder)]
+            done = subprocess.run(command, stderr=subprocess.PIPE, timeout=300)
+        if done.returncode:
+            pytest.skip(f"pip cannot fetch the real wheels: {done.stderr.decode()[-200:]}")
+    return folder
