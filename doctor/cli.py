@@ -11,7 +11,7 @@ from typing import List, Optional
 
 import typer
 
-from envdoc.doctor.commands import check, environment, explain, fix, train, why
+from envdoc.doctor.commands import check, environment, explain, fix, lock, train, why
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.version import envdoc_version
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (check, explain, why, fix, train, environment):
+for room in (check, explain, why, fix, lock, train, environment):
     room.register(app)
 
 

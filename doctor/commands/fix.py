@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from envdoc.doctor.fix.choose import Choice
     from envdoc.doctor.fix.plan import Plan
     from envdoc.doctor.fix.profiles import Profile
+    from envdoc.doctor.fix.user_lock import UserLock
 
 # What a CPU environment on a GPU machine is told already in the plan: no profile serves that GPU.
 ACCEPTED_WITHOUT_GPU = ("TOR", "GPU", "DRV", "BNB")
@@ -40,6 +41,12 @@ def fix(
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
     profile: Optional[str] = typer.Option(
         None, "--profile", metavar="NAME", help="That lockfile and no other."
+    ),
+    lock: Optional[Path] = typer.Option(
+        None,
+        "--lock",
+        metavar="FILE",
+        help="Your own lock (`envdoc lock`); by default ./envdoc.lock.txt, if there.",
     ),
     only: List[str] = typer.Option([], "--only", metavar="CODE", help="Only what these findings need."),
     wheelhouse: Optional[Path] = typer.Option(
@@ -79,7 +86,7 @@ def fix(
             "Use `envdoc fix --script FILE --diff` or `envdoc fix --model DIR --diff`.",
         )
     if script:
-        if profile is not None or wheelhouse is not None or format != "text":
+        if profile is not None or lock is not None or wheelhouse is not None or format != "text":
             raise EnvdocError(
                 "`--script` repairs a script; it takes `--diff`, `--apply`, `--only` and `--python`."
             )
@@ -88,7 +95,9 @@ def fix(
         fix_scripts(script, python, apply, only)
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
-    plan = _plan(python, profile, only)
+    if lock is not None and profile is not None:
+        raise EnvdocError("`--lock` and `--profile` name two environments.", "Give one of them.")
+    plan = _plan(python, profile, only, lock)
     sys.stdout.write(
         json.dumps(redact_value(plan.to_json()), indent=2) + "\n"
         if format == "json"
@@ -149,6 +158,9 @@ def profiles() -> None:
     from envdoc.doctor.fix.profiles import load_profiles
 
     every = load_profiles()
+    lock = _user_lock(None)
+    if lock is not None:
+        every = (lock.profile, *every)
     snapshot = look(choose_target(None, os.environ, home()), quick=True)
     sys.stdout.write(profiles_text(every, _choice(snapshot, every)))
 
@@ -166,7 +178,9 @@ def gc(
         print("Nothing to remove.")
 
 
-def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> "Plan":
+def _plan(
+    python: Optional[str], wanted: Optional[str], only: Sequence[str], named_lock: Optional[Path] = None
+) -> "Plan":
     from envdoc.doctor.examine import look, redacted_check
     from envdoc.doctor.fix.apply import find_installer, free_bytes
     from envdoc.doctor.fix.choose import require
@@ -178,6 +192,10 @@ def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> 
     profiles = load_profiles()
     if wanted is not None:
         require(wanted, profiles)  # before a minute of probes
+    lock = _user_lock(named_lock) if wanted is None else None
+    if lock is not None:
+        announce(f"Building what `{lock.path}` holds.")
+        profiles, wanted = (lock.profile, *profiles), lock.profile.name
     target = choose_target(python, os.environ, home())
     announce(f"Examining {target.path}: {target.reason}.")
     snapshot = look(target)
@@ -188,9 +206,21 @@ def _plan(python: Optional[str], wanted: Optional[str], only: Sequence[str]) -> 
             raise EnvdocError(f"There is no rule `{code}`.", "`envdoc rules` lists them all.")
     free = free_bytes(home())
     choice = _choice(snapshot, profiles, wanted)
+    if lock is not None:
+        from envdoc.doctor.fix.user_lock import require_fit
+
+        require_fit(lock, choice, automatic=named_lock is None, has_gpu=bool(snapshot.gpus))
     current = Generations(home()).current()
     installer = find_installer().name
     return make_plan(checks, choice, snapshot, current, installer, free, wanted, only)
+
+
+def _user_lock(named: Optional[Path]) -> "Optional[UserLock]":
+    """The lock that was named, or the one in this folder. Raises FixError where it is not as `envdoc lock` made it."""
+    from envdoc.doctor.fix.user_lock import find_lock, read_user_lock
+
+    path = find_lock(named, Path())
+    return read_user_lock(path, home()) if path is not None else None
 
 
 def _choice(snapshot: "Snapshot", profiles: Sequence["Profile"], wanted: Optional[str] = None) -> "Choice":

@@ -68,7 +68,11 @@ def read_user_lock(path: Path, home: Path) -> UserLock:
     pins = _pins(path, lines)
     told, line = values.one("pins-sha256")
     if pins_sha256(pins) != told:
-        raise _error(path, line, "its pins are not those that were proved: the file was changed after `envdoc lock` made it")
+        raise _error(
+            path,
+            line,
+            "its pins are not those that were proved: the file was changed after `envdoc lock` made it",
+        )
     return UserLock(
         path=path,
         profile=_profile(values, pins, home),
@@ -143,7 +147,7 @@ def pins_of_profile(profile: Profile) -> Tuple[Pin, ...]:
     return tuple(pins)
 
 
-def lock_profile(lock: UserLock, choice: Choice, automatic: bool, has_gpu: bool) -> None:
+def require_fit(lock: UserLock, choice: Choice, automatic: bool, has_gpu: bool) -> None:
     """Raise FixError where this machine cannot have the lock's environment, with the one fact that is in the way.
 
     `automatic`: the lock was found beside the project and not named. One for the CPU is then refused where a GPU
@@ -270,7 +274,9 @@ def _pins(path: Path, lines: Sequence[str]) -> List[Pin]:
     seen: Dict[str, str] = {}
     for pin in pins:
         if pin.name in seen:
-            raise _error(path, len(lines), f"{pin.name} is pinned twice, to {seen[pin.name]} and {pin.version}")
+            raise _error(
+                path, len(lines), f"{pin.name} is pinned twice, to {seen[pin.name]} and {pin.version}"
+            )
         seen[pin.name] = pin.version
     if not pins:
         raise _error(path, len(lines) or 1, "it pins nothing")
@@ -280,7 +286,9 @@ def _pins(path: Path, lines: Sequence[str]) -> List[Pin]:
 def _pin(path: Path, number: int, words: Sequence[str], is_cuda: bool) -> Pin:
     first = words[0] if words else ""
     if "://" in " ".join(words):
-        raise _error(path, number, "an address stands there; where files come from is pip's own configuration")
+        raise _error(
+            path, number, "an address stands there; where files come from is pip's own configuration"
+        )
     if first.startswith("-"):
         raise _error(path, number, f"the option `{first.split('=')[0][:40]}` has no place in a lock")
     pin = _PIN.match(first)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import pathlib
 import sys
+from typing import Any, Dict
 
 from pip._internal.commands import create_command
 from pip._vendor.packaging.version import Version
@@ -17,7 +18,7 @@ from pip._vendor.packaging.version import Version
 BLOCK_BYTES = 1 << 20
 
 
-def wheel(link, session):
+def wheel(link: Any, session: Any) -> Dict[str, Any]:
     """File name, sha256 and size of one wheel; only what the index does not tell is fetched."""
     digest = link.hash if link.hash_name == "sha256" else None
     if link.is_file:
@@ -40,9 +41,9 @@ def wheel(link, session):
     return {"file": link.filename, "sha256": seen.hexdigest(), "size_bytes": size}
 
 
-def main():
+def main() -> None:
     """Answer for every name."""
-    command = create_command("install")
+    command: Any = create_command("install")
     options, _ = command.parse_args([])
     with command.main_context():
         session = command._build_session(options)
@@ -56,7 +57,9 @@ def main():
             told[name] = {
                 "wheels": [wheel(files[file], session) for file in sorted(files)],
                 "versions": [str(v) for v in sorted({item.version for item in wheels})],
-                "source_versions": [str(v) for v in sorted({i.version for i in found if not i.link.is_wheel})],
+                "source_versions": [
+                    str(v) for v in sorted({i.version for i in found if not i.link.is_wheel})
+                ],
             }
     print("\n" + json.dumps(told))
 

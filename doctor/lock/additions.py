@@ -64,15 +64,15 @@ def _requirement(text: str, where: str) -> str:
     bare = re.split(r"\s--\w", text, maxsplit=1)[0].strip()  # options of a line, its hashes
     if bare.startswith(("-e", "--editable", ".", "/")) or "://" in bare:
         raise EnvdocError(
-            f"{where} `{_shown(bare)}` is a folder or an address, which a lock of names, versions and hashes cannot hold.",
-            "Name a released package here, and install your own code afterwards with `envdoc run -- pip install "
-            "--no-deps -e .`; envdoc's environments are rebuilt, never edited.",
+            f"{where} `{_shown(bare)}` is a folder or an address, which no lock with hashes can hold.",
+            "Name a released package here. Your own code is found in the folder that you run it in, or by PYTHONPATH.",
         )
     try:
         return str(Requirement(bare))
     except InvalidRequirement as error:
         raise EnvdocError(
-            f"{where} `{_shown(bare)}` is no requirement.", "It is written as `trl`, `trl>=1.0` or `trl[peft]==1.16.0`."
+            f"{where} `{_shown(bare)}` is no requirement.",
+            "It is written as `trl`, `trl>=1.0` or `trl[peft]==1.16.0`.",
         ) from error
 
 
@@ -91,7 +91,9 @@ def _from_file(path: Path, depth: int, report: Callable[[str], None]) -> Iterato
             for inner, told in _from_file(path.parent / included.group(2), depth - 1, report):
                 yield is_constraint or inner, told
         elif stripped.startswith("-") and not stripped.startswith(("-e", "--editable")):
-            report(f"Line {first} of `{path}` is passed over: `{stripped.split()[0]}` is for pip's own configuration.")
+            report(
+                f"Line {first} of `{path}` is passed over: `{stripped.split()[0]}` is for pip's own configuration."
+            )
         elif stripped:
             yield False, _requirement(stripped, f"Line {first} of `{path}`:")
 
@@ -105,7 +107,8 @@ def _from_pyproject(path: Path) -> Iterator[Tuple[bool, str]]:
     listed = project.get("dependencies", []) if isinstance(project, dict) else None
     if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
         raise EnvdocError(
-            f"`{path}` has no list `dependencies` under `[project]`.", "Name the packages as arguments, or in `envdoc.in`."
+            f"`{path}` has no list `dependencies` under `[project]`.",
+            "Name the packages as arguments, or in `envdoc.in`.",
         )
     for item in listed:
         yield False, _requirement(item, f"A dependency of `{path}`:")

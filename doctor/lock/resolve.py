@@ -20,7 +20,9 @@ _IMPOSSIBLE = re.compile(
     r"RequirementInformation\(requirement=\w+Requirement\(['\"]([^'\"]+)['\"]\), "
     r"parent=(None|\w+\(['\"][^'\"]*?/?([^/'\"]+)-(\d[^-/'\"]*)-[^/'\"]*\.whl)"
 )
-_FAST = "--use-feature=fast-deps --only-binary=:all:"  # wheels' metadata by range requests; nothing is compiled
+_FAST = (
+    "--use-feature=fast-deps --only-binary=:all:"  # wheels' metadata by range requests; nothing is compiled
+)
 
 
 class Conflict(FixError):
@@ -73,7 +75,9 @@ def resolve(
         )
     if not done.ok:
         raise _failure(done.stdout + done.stderr, base, profile)
-    found = {str(canonicalize_name(name)): version for name, version in _LINE.findall(made.read_text("utf-8"))}
+    found = {
+        str(canonicalize_name(name)): version for name, version in _LINE.findall(made.read_text("utf-8"))
+    }
     return {name: version for name, version in found.items() if name not in base}
 
 
@@ -99,7 +103,8 @@ def _failure(output: str, base: Mapping[str, str], profile: str) -> FixError:
     if sides:
         told = ", and ".join(f"{asker[:1].lower()}{asker[1:]} {wants}" for asker, wants in sides)
         return FixError(
-            f"The packages exclude each other: {told}.", "Loosen the bounds of what you add, or leave one of them out."
+            f"The packages exclude each other: {told}.",
+            "Loosen the bounds of what you add, or leave one of them out.",
         )
     if re.search(r"No matching distribution|Could not find a version", output):
         wanted = re.search(r"No matching distribution found for ([^\s(]+)", output)

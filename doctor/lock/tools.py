@@ -64,4 +64,6 @@ def _build(python: Python, folder: Path, relock: Path) -> None:
 
 def environment(temporary: Path) -> Dict[str, str]:
     """The caller's variables for a child that resolves: pip's own configuration holds, but for its constraints."""
-    return clean_environment(os.environ, temporary, {"PIP_CONSTRAINT": os.devnull, "PYTHONWARNINGS": "ignore"})
+    return clean_environment(
+        os.environ, temporary, {"PIP_CONSTRAINT": os.devnull, "PYTHONWARNINGS": "ignore"}
+    )

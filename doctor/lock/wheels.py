@@ -41,7 +41,11 @@ def look_up(tool: Path, pins: Mapping[str, Optional[str]], work: Path) -> Dict[s
     if not pins:
         return {}
     done = run(
-        [str(tool), str(SCRIPT)], _LIMIT_SECONDS, env=environment(work), cwd=str(work), stdin=json.dumps(dict(pins))
+        [str(tool), str(SCRIPT)],
+        _LIMIT_SECONDS,
+        env=environment(work),
+        cwd=str(work),
+        stdin=json.dumps(dict(pins)),
     )
     try:
         told = json.loads(done.stdout.splitlines()[-1]) if done.ok else None
@@ -77,7 +81,9 @@ def _glibc_minor(file: str) -> int:
     return min(found, default=0)
 
 
-def refuse_sources(requirements: Sequence[str], chosen: Mapping[str, str], offered: Mapping[str, Wheels]) -> None:
+def refuse_sources(
+    requirements: Sequence[str], chosen: Mapping[str, str], offered: Mapping[str, Wheels]
+) -> None:
     """Raise FixError for an addition whose releases come as source, so that only a forgotten old wheel was found.
 
     A requirement with `==` is taken at its word. `chosen` maps packages to the versions that were resolved.

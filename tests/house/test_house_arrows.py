@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "rules": {"advisories", "facts.snapshot", "facts.surroundings", "script", "tables"},
     "why": {"advisories", "rules", "facts.snapshot", "tables"},
     "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
+    "lock": {"fix", "facts.snapshot", "tables", "child", "version"},
     "report": {"version"},
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
