@@ -209,7 +209,7 @@ def _plan(
     if lock is not None:
         from envdoc.doctor.fix.user_lock import require_fit
 
-        require_fit(lock, choice, automatic=named_lock is None, has_gpu=bool(snapshot.gpus))
+        require_fit(lock, choice, lambda some: _choice(snapshot, some), automatic=named_lock is None)
     current = Generations(home()).current()
     installer = find_installer().name
     return make_plan(checks, choice, snapshot, current, installer, free, wanted, only)

@@ -5,13 +5,14 @@ for a profile of envdoc's own, and what was added to which profile. Whatever doe
 its line: an address, an index, a pin without a hash, a pin that was changed after the lock was proved.
 """
 
+import dataclasses
 import hashlib
 import os
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix.choose import Choice
@@ -147,26 +148,31 @@ def pins_of_profile(profile: Profile) -> Tuple[Pin, ...]:
     return tuple(pins)
 
 
-def require_fit(lock: UserLock, choice: Choice, automatic: bool, has_gpu: bool) -> None:
+def require_fit(
+    lock: UserLock, choice: Choice, choose_of: Callable[[Sequence[Profile]], Choice], automatic: bool
+) -> None:
     """Raise FixError where this machine cannot have the lock's environment, with the one fact that is in the way.
 
-    `automatic`: the lock was found beside the project and not named. One for the CPU is then refused where a GPU
-    is here, since nobody asked for slow training on a machine with a GPU.
+    `choice` is that of the lock alone, `choose_of` chooses among other profiles on the same machine. `automatic`:
+    the lock was found beside the project and not named. One for the CPU is then refused where a GPU is here, since
+    nobody asked for slow training on a machine with a GPU.
     """
-    name = lock.profile.name
-    facts = [fact for other, fact in choice.rejected if other == name]
-    if choice.profile is not None and not choice.gpu_unused:
-        return
-    if choice.profile is not None and lock.profile.is_cpu and not automatic:
-        return
-    if choice.profile is not None and lock.profile.is_cpu:
-        facts = ["it trains on the CPU, and this machine has a GPU"]
-    fact = facts[0] if facts else "no driver here serves it"
-    named = " It may also be taken as it is, with `--lock FILE`." if lock.profile.is_cpu and has_gpu else ""
+    profile, named = lock.profile, ""
+    facts = [fact for name, fact in choice.rejected if name == profile.name]
+    if choice.profile is not None:
+        if not choice.gpu_unused or (profile.is_cpu and not automatic):
+            return
+        if profile.is_cpu:
+            facts = ["it trains on the CPU, and this machine has a GPU"]
+            named = f" `--lock {lock.path}` takes it all the same."
+        else:  # beside the same as a CPU profile it is the GPU or the driver that speaks against it
+            on_cpu = dataclasses.replace(profile, name="on the CPU", cuda="")
+            beside = choose_of((profile, on_cpu))
+            facts = [fact for name, fact in beside.rejected if name == profile.name]
     raise FixError(
-        f"The lock `{lock.path}` does not fit this machine: {fact}.",
-        "Lock for this machine with `envdoc lock -o FILE` here, or build a profile of envdoc's own with "
-        f"`envdoc fix --profile NAME` (`envdoc profiles` lists them).{named}",
+        f"The lock `{lock.path}` does not fit this machine: {facts[0] if facts else 'no GPU here is served by it'}.",
+        "Lock for this machine with `envdoc lock`, or build a profile of envdoc's own with `envdoc fix --profile "
+        f"NAME` (`envdoc profiles` lists them).{named}",
     )
 
 

@@ -195,7 +195,7 @@ def _candidate(base: Profile, added: Sequence[Pin], offered: Dict[str, Wheels]) 
     return dataclasses.replace(
         base,
         name=PREFIX + base.name,
-        title=f"{base.title}, with {len(added)} of your own" if added else base.title,
+        title=f"{base.title}, and {len(added)} of yours" if added else base.title,
         glibc=".".join(str(number) for number in glibc),
         download_bytes=base.download_bytes + more,
         venv_bytes=base.venv_bytes + _UNPACKED * more,
