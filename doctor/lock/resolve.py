@@ -100,6 +100,8 @@ def _failure(output: str, base: Mapping[str, str], profile: str) -> FixError:
         held = base.get(str(package))
         if held is not None and not Requirement(wants).specifier.contains(held, prereleases=True):
             return Conflict(asker, wants, profile, held)
+    if len(set(sides)) == 1:
+        return NoWheel(sides[0][1])
     if sides:
         told = ", and ".join(f"{asker[:1].lower()}{asker[1:]} {wants}" for asker, wants in sides)
         return FixError(
