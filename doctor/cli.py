@@ -11,7 +11,18 @@ from typing import List, Optional
 
 import typer
 
-from envdoc.doctor.commands import check, environment, explain, fetch, fix, generations, profiles, train, why
+from envdoc.doctor.commands import (
+    check,
+    environment,
+    explain,
+    fetch,
+    fix,
+    generations,
+    lock,
+    profiles,
+    train,
+    why,
+)
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.version import envdoc_version
 
@@ -22,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (check, explain, why, fix, fetch, profiles, generations, train, environment):
+for room in (check, explain, why, fix, lock, fetch, profiles, generations, train, environment):
     room.register(app)
 
 

@@ -30,6 +30,12 @@ def fix(
     profile: Optional[str] = typer.Option(
         None, "--profile", metavar="NAME", help="That lockfile and no other."
     ),
+    lock: Optional[Path] = typer.Option(
+        None,
+        "--lock",
+        metavar="FILE",
+        help="Your own lock (`envdoc lock`); by default ./envdoc.lock.txt, if there.",
+    ),
     only: List[str] = typer.Option(
         [], "--only", metavar="CODE", help="Only findings whose code starts so, or a group."
     ),
@@ -78,7 +84,7 @@ def fix(
         undo_settings()
         raise typer.Exit(0)
     if script:
-        if profile is not None or wheelhouse is not None or format != "text":
+        if profile is not None or lock is not None or wheelhouse is not None or format != "text":
             raise EnvdocError(
                 "`--script` repairs a script; it takes `--diff`, `--apply`, `--only` and `--python`."
             )
@@ -87,12 +93,14 @@ def fix(
         fix_scripts(script, python, apply, only)
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
+    if lock is not None and profile is not None:
+        raise EnvdocError("`--lock` and `--profile` name two environments.", "Give one of them.")
     from envdoc.doctor.commands.fix_plan import plan_for
     from envdoc.doctor.commands.in_place import settle_plan, use_settings
 
     prefixes = code_prefixes(only)
     use_settings()
-    planned = plan_for(python, profile, prefixes, apply, probes, diff, wheelhouse)
+    planned = plan_for(python, profile, prefixes, apply, probes, diff, wheelhouse, lock)
     plan = planned.plan
     sys.stdout.write(
         json.dumps(redact_value(plan.to_json()), indent=2) + "\n"

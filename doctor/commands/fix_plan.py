@@ -20,6 +20,7 @@ from envdoc.doctor.target import choose_target
 if TYPE_CHECKING:
     from envdoc.doctor.facts.snapshot import Snapshot
     from envdoc.doctor.fix.plan import Plan
+    from envdoc.doctor.fix.user_lock import UserLock
 
 _NOT_RUN = re.compile(r"\bprobe\b.* was (?:not )?run$")
 
@@ -41,6 +42,7 @@ def plan_for(
     probes: bool = False,
     diff: bool = False,
     wheelhouse: Optional[Path] = None,
+    named_lock: Optional[Path] = None,
 ) -> Planned:
     """The plan for the target. With `probes` they are run.
 
@@ -62,6 +64,10 @@ def plan_for(
             from envdoc.doctor.fix.choose import require
 
             require(wanted, profiles)  # before anything is looked at
+        lock = project_lock(named_lock) if wanted is None else None
+        if lock is not None:
+            announce(f"Building what `{lock.path}` holds.")
+            profiles, wanted = (lock.profile, *profiles), lock.profile.name
         if wheelhouse is not None:
             from envdoc.doctor.fix.wheelhouse import held_profiles
 
@@ -77,6 +83,8 @@ def plan_for(
         )
         installer, cache = asked_installer.result()
         plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only)
+        if lock is not None:
+            _require_fit(lock, plan, snapshot, pythons.result(), named_lock is None)
         if (
             known == "not run"
             and not snapshot.interpreter.error
@@ -91,6 +99,26 @@ def plan_for(
         known = ""  # there is nothing that a probe could tell
     plan = dataclasses.replace(plan, probes=known, probes_at=at)
     return Planned(_completed(plan, snapshot, cache, diff), snapshot, target)
+
+
+def project_lock(named: Optional[Path]) -> "Optional[UserLock]":
+    """The lock that was named, or the one in this folder. Raises FixError where it is not as `envdoc lock` made it."""
+    from envdoc.doctor.fix.user_lock import find_lock, read_user_lock
+
+    path = find_lock(named, Path())
+    return read_user_lock(path, home()) if path is not None else None
+
+
+def _require_fit(
+    lock: "UserLock", plan: "Plan", snapshot: "Snapshot", pythons: Sequence[Any], automatic: bool
+) -> None:
+    """Raise FixError with the one fact where the project's own lock does not fit this machine."""
+    from envdoc.doctor.fix.apply import free_bytes
+    from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.user_lock import require_fit
+
+    free = free_bytes(home())
+    require_fit(lock, plan.choice, lambda some: choose(snapshot, pythons, some, free), automatic=automatic)
 
 
 def _unrun(checks: Sequence[Check]) -> List[Check]:

@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from envdoc.doctor.commands.fix_plan import project_lock
 from envdoc.doctor.errors import EnvdocError
 from envdoc.doctor.home import home
 
@@ -28,7 +29,8 @@ def profiles(
 
     if format not in ("text", "json"):
         raise EnvdocError(f"`--format {format}` is none of text, json.")
-    every = load_profiles()
+    lock = project_lock(None)
+    every = load_profiles() if lock is None else (lock.profile, *load_profiles())
     choice = choose(collect_machine(), available_pythons(), every, free_bytes(home()))
     if format == "json":
         sys.stdout.write(json.dumps(redact_value(profiles_json(every, choice)), indent=2) + "\n")

@@ -153,3 +153,8 @@ def _problem(told: Mapping[str, object], minor: str) -> Tuple[str, str]:
 def venv_hint(minor: str) -> str:
     """The command that installs a Python's venv module on the systems that split it off."""
     return f"On Debian and Ubuntu: `sudo apt-get install python{minor}-venv`."
+
+
+def ask(path: str) -> Optional[Python]:
+    """The interpreter at that path, or None where none answers there."""
+    return _ask(path)

@@ -1,5 +1,6 @@
 """Rules that compare the environment with a lock file (`check --lock FILE`)."""
 
+import re
 from typing import Dict, List, Tuple
 
 from envdoc.doctor.facts.snapshot import LockEntry, Snapshot
@@ -10,6 +11,7 @@ from envdoc.doctor.tables.versions import public, satisfies
 
 _INSTALLERS = ("pip", "setuptools", "wheel", "uv", "distribute")  # locks leave them out
 _KEPT = 20
+_ONLY_FOR_CUDA = re.compile(r"nvidia-|cuda-|triton$")  # as scripts/lock tells them apart
 
 
 @rule("PKG050")
@@ -57,11 +59,22 @@ def not_locked(machine: Snapshot) -> List[Problem]:
 
 
 def _entries(machine: Snapshot) -> Dict[str, LockEntry]:
-    """The entries whose marker holds for the target, by name."""
+    """The entries whose marker holds for the target, by name.
+
+    Without the CUDA libraries of torch's default wheel where its CPU build is there, which a lock of envdoc's allows
+    in its place and which has no use for them.
+    """
     if machine.lock is None:
         raise Skip("no lock file was given (`--lock FILE`)")
     require_packages(machine)
-    return {entry.name: entry for entry in machine.lock.entries if applies(entry.marker, machine.interpreter)}
+    installed = {package.name for package in machine.packages}
+    no_cuda = (version_of(machine, "torch") or "").endswith("+cpu")
+    return {
+        entry.name: entry
+        for entry in machine.lock.entries
+        if applies(entry.marker, machine.interpreter)
+        and not (no_cuda and entry.name not in installed and _ONLY_FOR_CUDA.match(entry.name))
+    }
 
 
 def _fits(found: str, specifier: str) -> bool:

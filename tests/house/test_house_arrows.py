@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "rules": {"advisories", "facts.snapshot", "facts.surroundings", "script", "tables"},
     "why": {"advisories", "rules", "facts.snapshot", "tables"},
     "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
+    "lock": {"fix", "facts.snapshot", "tables", "child", "version"},
     "report": {"version"},
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
@@ -71,7 +72,7 @@ def test_arrows_point_one_way():
         allowed = MAY_IMPORT[room] | VOCABULARY | {room}
         for name in imports(path):
             inner = name.replace("envdoc.doctor.", "", 1)
-            if name.startswith("envdoc.lockfiles") and room == "fix":
+            if name.startswith("envdoc.lockfiles") and room in ("fix", "lock"):
                 continue
             if inner == "envdoc.doctor" or any(inner == a or inner.startswith(a + ".") for a in allowed):
                 continue

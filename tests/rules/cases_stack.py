@@ -246,6 +246,7 @@ PASSING = {
     "PKG048": [M],
     "PKG050": [
         locked(("peft", "==0.21.2"), ("torch", "==2.11.0")),
+        locked(("nvidia-cublas", "==13.1"), ("triton", "==3.7"), base=M.torch(version="2.11.0+cpu")),
         locked(("pywin32", "==306", 'sys_platform == "win32"'), ("tomli", "==2", 'python_version < "3.11"')),
     ],
     "PKG051": [
