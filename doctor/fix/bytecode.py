@@ -10,7 +10,7 @@ import contextlib
 import os
 import struct
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 _HEADER = struct.Struct("<4sIII")  # magic, flags, seconds of the source's time, its size in bytes
 _FOLDER = "__pycache__"
@@ -32,8 +32,8 @@ def link_bytecode(earlier: Path, new: Path) -> int:
         with contextlib.suppress(OSError):
             os.mkdir(target + _FOLDER)  # noqa: PTH102
         linked += sum(
-            _link(folder, name, sources, target) for name in os.listdir(folder) if name.endswith(".pyc")
-        )  # noqa: PTH208
+            _link(folder, name, sources, target) for name in _names(folder) if name.endswith(".pyc")
+        )
     return linked
 
 
@@ -73,3 +73,10 @@ def _compiled_folders(folder: str) -> Iterator[str]:
 def site_packages(environment: Path) -> Tuple[Path, ...]:
     """The environment's site-packages; one folder, or none where it is broken."""
     return tuple(sorted(environment.glob("lib/python3*/site-packages")))
+
+
+def _names(folder: str) -> List[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return []

@@ -2,9 +2,10 @@
 
 usage: _server.py FOLDER      the runner has put plan.json there, and reads events.jsonl as it grows
 
-A plan is {"steps": "all", "gpu" or "new", "modules": whether import results are wanted, "leave_out": modules that are not
-to be imported, "tokens": probes that may run beside the imports, "gpus": whether this machine has any,
-"forks": {probe: {"script", "folder", "environ", "hide"}}, "bytecode": whether what is compiled may be kept}. Each probe has a keeper: a process that waits for its turn, forks
+A plan is {"steps": "all", "gpu" or "new", "modules": whether import results are wanted, "leave_out": modules that are
+not to be imported, "tokens": probes that may run beside the imports, "gpus": whether this machine has any,
+"bytecode": whether what is compiled may be kept, "forks": {probe: {"script", "folder", "environ", "hide": modules}}}.
+Each probe has a keeper: a process that waits for its turn, forks
 it, and tells how it ended, whatever becomes of this process in the meantime. Nothing is computed here and CUDA is not
 touched: a fork inherits neither a thread pool nor a context. Python 3.8 standard library only.
 """
