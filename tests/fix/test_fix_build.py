@@ -1,7 +1,6 @@
 """What a build makes, in which order, and what its receipt says; with real environments and a real uv."""
 
 import json
-import os
 import subprocess
 
 import fix_tools as tools
@@ -60,7 +59,7 @@ def test_rebuild_makes_another_of_the_same_lock_and_shares_what_was_compiled(pla
         asked.append(python)
         (compiled,) = (second_site(python) / "alpha" / "__pycache__").glob("*.pyc")
         earlier = next(iter(first.folder.glob("lib/*/site-packages/alpha/__pycache__"))) / compiled.name
-        assert os.path.samefile(earlier, compiled)
+        assert earlier.samefile(compiled)
         return imports(python)
 
     second = apply(plan, home, imports, silent, find_installer(), prove=prove, rebuild=True)
@@ -89,7 +88,7 @@ def test_an_environment_that_is_not_consistent_is_refused(shop, home, no_index):
     digest = tools.make_wheel(shop.wheels, "beta", "1.0")
     no_index.write_text(f"[global]\nno-index = true\nfind-links = {shop.wheels}\n")
     lines = [f"alpha==1.0 --hash=sha256:{shop.hashes['alpha']}", f"beta==1.0 --hash=sha256:{digest}"]
-    with pytest.raises(FixError, match="The new environment is not consistent: .*beta"):
+    with pytest.raises(FixError, match=r"The new environment is not consistent: .*beta"):
         apply(shop.plan(shop.profile(lines=lines), "uv"), home, imports, silent, find_installer())
     assert () == Generations(home).list()
 

@@ -33,7 +33,10 @@ def enter(home, *arguments, **more):
 
 def test_run_is_as_if_the_generation_were_activated(generation, home):
     """Its own path and not the link; PATH starts with its bin; arguments pass unchanged, options too."""
-    code = "import json, os, sys; print(json.dumps([sys.prefix, os.environ['VIRTUAL_ENV'], os.environ['PATH'].split(':')[0], 'PYTHONHOME' in os.environ, sys.argv[1:]]))"
+    code = (
+        "import json, os, sys; e = os.environ; "
+        "print(json.dumps([sys.prefix, e['VIRTUAL_ENV'], e['PATH'].split(':')[0], 'PYTHONHOME' in e, sys.argv[1:]]))"
+    )
     done = enter(home, "run", "--", "python", "-c", code, "--help", "a b", "")
     place = str(generation.resolve())
     assert [place, place, f"{place}/bin", False, ["--help", "a b", ""]] == json.loads(done.stdout), (
