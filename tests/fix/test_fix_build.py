@@ -1,6 +1,7 @@
 """What a build makes, in which order, and what its receipt says; with real environments and a real uv."""
 
 import json
+import os
 import subprocess
 
 import fix_tools as tools
@@ -29,7 +30,8 @@ def silent(line):
 
 def imports(python):
     """A proof that compiles what it imports, and finds no fault."""
-    subprocess.run([python, "-c", "import alpha, beta"], check=True)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([python, "-c", "import alpha, beta"], check=True, env=environ)
     return []
 
 
