@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,16 @@ def test_only_what_is_missing_is_added_and_every_pin_has_a_hash():
     assert whole.count("==") and all(line.rstrip().endswith("\\") for line in blocks)
     assert not any(line.startswith(("typing-extensions==", "packaging==")) for line in less.splitlines())
     assert any(line.startswith("ipykernel==") for line in less.splitlines())
+
+
+def test_no_kernel_shows_first_and_removes_with_apply(environ, home):
+    """Nothing changes without --apply; a second time there is nothing to remove."""
+    file = register_kernel(home, environ)
+    told = []
+    for arguments in ([], ["--apply"], ["--apply"]):
+        command = [str(Path(sys.executable).parent / "envdoc"), "fix", "--no-kernel", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, **environ, "ENVDOC_HOME": str(home)}
+        )
+        told.append((done.returncode, done.stdout.split()[0], file.exists()))
+    assert [(0, "The", True), (0, "Removed", False), (0, "No", False)] == told
