@@ -39,6 +39,7 @@ def look(
     online: bool = False,
     deep: bool = False,
     model: Optional[str] = None,
+    is_new: bool = False,
 ) -> Snapshot:
     """The snapshot of this machine and that target; unless `quick`, with the results of every probe in it.
 
@@ -46,6 +47,8 @@ def look(
     With `deep` the contents of every installed file are compared with RECORD, and the probes that take longer run;
     with either of them a file is written to the working folder, to time its disk. `model` is a folder, a run file or
     a name on the hub; EnvdocError where it is none of them.
+    `is_new`: the target was installed a moment ago, every file by its hash. Its files are then not compared again with
+    RECORD, but for the libraries, and the probes are those that prove an environment.
     """
     wanted = read = None
     if model is not None:
@@ -65,15 +68,22 @@ def look(
         runs: List[ProbeRun] = []
 
         def run_probes(interpreter: Interpreter) -> None:
-            from envdoc.doctor.probes.runner import ProbeRun  # `--quick` never needs it
+            from envdoc.doctor.probes.runner import (  # `--quick` never needs it
+                DEFAULT_PROBES,
+                PROOF_PROBES,
+                ProbeRun,
+            )
 
             if not interpreter.error:
-                run = ProbeRun(target.path, on_start=tell)
+                names = PROOF_PROBES if is_new else DEFAULT_PROBES
+                run = ProbeRun(target.path, names, on_start=tell, is_new=is_new)
                 runs.append(children.enter_context(contextlib.closing(run)))
 
         # The probes import while files are read here; but nothing else runs beside a measurement.
         early = not (quick or online or deep)
-        facts = collect(target, quick=quick, deep=deep, on_interpreter=run_probes if early else None)
+        facts = collect(
+            target, quick=quick or is_new, deep=deep, on_interpreter=run_probes if early else None
+        )
         snapshot = dataclasses.replace(facts, model=wanted, model_folder=read)
         if online or deep:
             from envdoc.doctor.facts.rented import measured

@@ -42,7 +42,7 @@ def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path)
     for name in ("python3", "python"):
         found = shutil.which(name, path=environ.get("PATH", os.defpath))
         if found:
-            return Target(found, f"{name} on PATH")
+            return Target(found, f"{name} on PATH", _is_broken(home))
     raise TargetError(
         "No Python was found: no environment is active and PATH has no python3.",
         "Name one with `--python PATH`.",
@@ -83,6 +83,17 @@ def _conda_environment(environ: Mapping[str, str]) -> Optional[Path]:
 
 def _lacks_torch(python: Path) -> bool:
     return not any(python.parent.parent.glob("lib/python3*/site-packages/torch"))
+
+
+def _is_broken(home: Path) -> Optional[str]:
+    """What to say where a generation is in use and its interpreter leads nowhere."""
+    folder = home / "current"
+    if not (folder / "pyvenv.cfg").exists() or current_python(home) is not None:
+        return None
+    return (
+        f"The current generation of `envdoc fix`, `{folder.resolve().name}`, does not start: the Python that it was "
+        "built from is gone. `envdoc fix --apply` builds it anew."
+    )
 
 
 def _passed_over(generation: Optional[Path], reason: str) -> Optional[str]:

@@ -56,6 +56,14 @@ def fix(
     undo: bool = typer.Option(
         False, "--undo", help="Take the last settings in place back; with --model, put the originals back."
     ),
+    rebuild: bool = typer.Option(
+        False, "--rebuild", help="Build a new generation even where the same lock has one that works."
+    ),
+    kernel: Optional[bool] = typer.Option(
+        None,
+        "--kernel/--no-kernel",
+        help="Register the generation in use as a Jupyter kernel, or remove that.",
+    ),
     probes: bool = typer.Option(False, "--probes", help="Run the probes for the plan too; half a minute."),
     python: Optional[str] = PYTHON,
     format: str = typer.Option("text", "--format", metavar="NAME", help="text or json, for the plan."),
@@ -91,6 +99,14 @@ def fix(
         from envdoc.doctor.commands.fix_script import fix_scripts
 
         fix_scripts(script, python, apply, only)
+    if kernel is False:
+        from envdoc.doctor.commands.kernel import remove_kernel
+
+        raise typer.Exit(remove_kernel(home(), apply, announce))
+    if kernel:
+        from envdoc.doctor.fix.kernel import demand_own
+
+        demand_own(home())  # before anything is looked at
     if wheelhouse is not None and not wheelhouse.is_dir():
         raise EnvdocError(f"There is no folder of wheels at `{wheelhouse}`.")
     if lock is not None and profile is not None:
@@ -100,27 +116,37 @@ def fix(
 
     prefixes = code_prefixes(only)
     use_settings()
-    planned = plan_for(python, profile, prefixes, apply, probes, diff, wheelhouse, lock)
+    planned = plan_for(
+        python, profile, prefixes, apply, probes, diff, wheelhouse, lock, rebuild, bool(kernel)
+    )
     plan = planned.plan
     sys.stdout.write(
         json.dumps(redact_value(plan.to_json()), indent=2) + "\n"
         if format == "json"
         else redact((diff_text if diff else plan_text)(plan))
     )
+    if kernel and format == "text":
+        from envdoc.doctor.commands.kernel import kernel_lines
+
+        sys.stdout.write(redact(kernel_lines(home())))
     sys.stdout.flush()
     if plan.builds and not plan.reuses and wheelhouse is None:
         demand(plan.rooms, plan.installer)
     possible = plan.builds and plan.choice.profile is not None
     if not apply:
-        if format == "text" and not diff and (possible or plan.steps):
+        if format == "text" and not diff and (possible or plan.steps or kernel):
             announce("Nothing was changed. `envdoc fix --apply` does it.")
         raise typer.Exit(0 if not plan.builds or possible else 1)
-    if not plan.builds and not plan.steps:
+    if not plan.builds and not plan.steps and not kernel:
         raise typer.Exit(0)
-    if (possible or plan.steps) and not yes:
+    if (possible or plan.steps or kernel) and not yes:
         _ask("Build it?" if possible else "Do it?")
     settled = settle_plan(planned) if plan.steps else True
     if not plan.builds:
+        if kernel:
+            from envdoc.doctor.commands.kernel import add_kernel
+
+            add_kernel(home(), announce)
         raise typer.Exit(0 if settled else 1)
     from envdoc.doctor.fix.apply import apply as carry_out
 
@@ -129,22 +155,42 @@ def fix(
     if plan.choice.gpu_unused:  # torch's default wheel would try a GPU that it has no code for
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     before = Generations(home()).current()
-    made = carry_out(plan, home(), _examiner(accepted), announce, wheelhouse=wheelhouse)
+    made = carry_out(
+        plan,
+        home(),
+        _examiner(accepted),
+        announce,
+        wheelhouse=wheelhouse,
+        prove=_examiner(accepted, is_new=True),
+        rebuild=rebuild,
+        with_kernel=_wants_kernel(bool(kernel)),
+    )
     _stand_in(made.name, Path(planned.target.path).parent.parent)
     announce(f"Switched to `{made.name}` ({made.packages} packages, {time.monotonic() - started:.0f} s).")
+    if kernel:
+        from envdoc.doctor.commands.kernel import add_kernel
+
+        add_kernel(home(), announce)
     announce("Use it: `envdoc check`, `envdoc train`, `envdoc run -- python ...`, `envdoc shell`.")
     undone = f"goes back to `{before.name}`" if before is not None else "takes it out of use"
     announce(f"Undo it: `envdoc rollback` {undone}.")
 
 
-def _examiner(accepted: Sequence[str]) -> Callable[[str], Sequence[Check]]:
-    """What `apply` calls on the new environment: facts, every probe, every rule."""
+def _wants_kernel(asked: bool) -> bool:
+    """Whether the new generation needs ipykernel: the kernel that is registered follows every switch."""
+    from envdoc.doctor.fix.kernel import is_registered
+
+    return asked or is_registered(home())
+
+
+def _examiner(accepted: Sequence[str], is_new: bool = False) -> Callable[[str], Sequence[Check]]:
+    """What `apply` calls on an environment: facts, probes, every rule; on a new one as `look` says."""
     from envdoc.doctor.examine import look
     from envdoc.doctor.rules.registry import judge
 
     def examine(python: str) -> Sequence[Check]:
         target = Target(python, "the new environment")
-        checks = judge(look(target, on_probe=lambda name: announce(f"  running {name} ...")))
+        checks = judge(look(target, on_probe=lambda name: announce(f"  running {name} ..."), is_new=is_new))
         return (
             [check for check in checks if not check.code.startswith(tuple(accepted))] if accepted else checks
         )

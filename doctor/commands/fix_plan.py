@@ -43,8 +43,12 @@ def plan_for(
     diff: bool = False,
     wheelhouse: Optional[Path] = None,
     named_lock: Optional[Path] = None,
+    rebuild: bool = False,
+    kernel: bool = False,
 ) -> Planned:
     """The plan for the target. With `probes` they are run.
+
+    `rebuild` and `kernel` are what the caller asked for: either may want a generation that no finding needs.
 
     With `apply` they are run too where the files alone give no reason to build: a torch that does not import shows
     nowhere else. `--only` with a code that only a probe tells runs them as well.
@@ -82,7 +86,8 @@ def plan_for(
             check.code.startswith(tuple(only)) and check.status is Status.SKIPPED for check in _unrun(checks)
         )
         installer, cache = asked_installer.result()
-        plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only)
+        extra = _asked_for(rebuild, kernel)
+        plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only, extra)
         if lock is not None:
             _require_fit(lock, plan, snapshot, pythons.result(), named_lock is None)
         if (
@@ -92,13 +97,31 @@ def plan_for(
         ):
             snapshot, known = look(target), "run"
             checks = judge(snapshot)
-            plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only)
+            plan = _assembled(checks, snapshot, pythons.result(), installer, profiles, wanted, only, "")
     if known == "run":
         remember(snapshot, home())
     if known == "not run" and (snapshot.package("torch") is None or not _unrun(checks)):
         known = ""  # there is nothing that a probe could tell
     plan = dataclasses.replace(plan, probes=known, probes_at=at)
-    return Planned(_completed(plan, snapshot, cache, diff), snapshot, target)
+    plan = _completed(plan, snapshot, cache, diff)
+    if rebuild:
+        plan = dataclasses.replace(plan, reuses="")
+    return Planned(plan, snapshot, target)
+
+
+def _asked_for(rebuild: bool, kernel: bool) -> str:
+    """Why a new generation is wanted although no finding needs one; "" where it is not."""
+    from envdoc.doctor.fix.generations import Generations
+    from envdoc.doctor.fix.kernel import has_ipykernel
+
+    if rebuild:
+        return "You asked for it with `--rebuild`."
+    current = Generations(home()).current() if kernel else None
+    if kernel and current is None:
+        return "You asked for a Jupyter kernel, and no generation is in use."
+    if current is not None and not has_ipykernel(current.folder):
+        return f"You asked for a Jupyter kernel, and `{current.name}` has no ipykernel."
+    return ""
 
 
 def project_lock(named: Optional[Path]) -> "Optional[UserLock]":
@@ -136,6 +159,7 @@ def _assembled(
     profiles: Sequence[Any],
     wanted: Optional[str],
     only: Sequence[str],
+    asked: str,
 ) -> "Plan":
     from envdoc.doctor.examine import redacted_check
     from envdoc.doctor.fix.apply import free_bytes
@@ -154,6 +178,7 @@ def _assembled(
         free,
         wanted,
         only,
+        asked,
         in_place=lambda check: steps_for(check, snapshot, os.environ, home()),
     )
 

@@ -17,9 +17,11 @@ def register(app: typer.Typer) -> None:
 
 def rollback() -> None:
     """Go back to the generation that was in use before; from the first one, to none."""
+    from envdoc.doctor.commands.kernel import follow_kernel
     from envdoc.doctor.fix.generations import Generations
 
     now = Generations(home()).rollback()
+    follow_kernel(home(), now, announce)
     if now is None:
         print(
             "No generation is in use now; the last one is kept, and `envdoc fix --apply` takes it up again."
@@ -43,10 +45,13 @@ def gc(
     keep: int = typer.Option(2, "--keep", metavar="N", min=1, help="How many of those used last to keep."),
 ) -> None:
     """Remove generations that are no longer used, and what an interrupted build left."""
+    from envdoc.doctor.commands.kernel import follow_kernel
     from envdoc.doctor.fix.delivery import clear, kept_bytes
     from envdoc.doctor.fix.generations import Generations
 
-    gone = Generations(home()).remove_unused(keep)
+    every = Generations(home())
+    gone = every.remove_unused(keep)
+    follow_kernel(home(), every.current(), announce)
     for generation in gone:
         print(f"Removed `{generation.name}`.")
     freed = 0

@@ -2,9 +2,10 @@
 
 usage: _server.py FOLDER      the runner has put plan.json there, and reads events.jsonl as it grows
 
-A plan is {"steps": "all" or "gpu", "modules": whether import results are wanted, "leave_out": modules that are not
-to be imported, "tokens": probes that may run beside the imports, "gpus": whether this machine has any,
-"forks": {probe: {"script", "folder", "environ"}}}. Each probe has a keeper: a process that waits for its turn, forks
+A plan is {"steps": "all", "gpu" or "new", "modules": whether import results are wanted, "leave_out": modules that are
+not to be imported, "tokens": probes that may run beside the imports, "gpus": whether this machine has any,
+"bytecode": whether what is compiled may be kept, "forks": {probe: {"script", "folder", "environ", "hide": modules}}}.
+Each probe has a keeper: a process that waits for its turn, forks
 it, and tells how it ended, whatever becomes of this process in the meantime. Nothing is computed here and CUDA is not
 touched: a fork inherits neither a thread pool nor a context. Python 3.8 standard library only.
 """
@@ -22,6 +23,7 @@ import time
 import types
 import warnings
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -65,6 +67,23 @@ GPU: Tuple[Tuple[Any, ...], ...] = (
     ("warm", "transformers", LLAMA[:1]),
     ("fork", "lora_two_steps"),
 )
+# A new environment on a machine without GPUs: nothing is compiled yet, or little, so that the imports are all that
+# takes time. The two steps start as soon as torch is there and import the rest beside this process, without
+# bitsandbytes as above; here it is imported together with peft and transformers.
+NEW: Tuple[Tuple[Any, ...], ...] = (
+    ("import", "torch", ()),
+    ("fork", "lora_two_steps"),
+    ("fork", "torch_runs"),
+    ("import", "bitsandbytes", NAMES["bitsandbytes"]),
+    ("fork", "bitsandbytes_runs"),
+    ("import", "safetensors", NAMES["safetensors"]),
+    ("import", "tokenizers", NAMES["tokenizers"]),
+    ("import", "datasets", NAMES["datasets"]),
+    ("import", "accelerate", NAMES["accelerate"]),
+    ("import", "transformers", NAMES["transformers"][:-1]),
+    ("import", "peft", NAMES["peft"]),
+)
+STEPS = {"all": ALL, "gpu": GPU, "new": NEW}
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"  # torch.cuda.is_available() then asks NVML and leaves CUDA alone
 CUDA_ERROR_NOT_INITIALIZED = 3
 PR_SET_PDEATHSIG = 1
@@ -87,6 +106,8 @@ class Server:
 
     def run(self) -> None:
         """Take every step, wait for the keepers, and end without the libraries' own good-byes."""
+        if self.plan["bytecode"]:
+            keep_bytecode()
         gc.disable()  # nothing of what is imported is garbage; collecting it costs a tenth of the time
         os.environ.setdefault(NVML_CHECK, "1")
         steps = self.steps()
@@ -116,7 +137,7 @@ class Server:
         """The steps of the plan, without the modules that are known to fail and without forks that nobody wants."""
         steps = [
             step
-            for step in (GPU if self.plan["steps"] == "gpu" else ALL)
+            for step in STEPS[self.plan["steps"]]
             if (step[1] in self.plan["forks"] if step[0] == "fork" else step[1] not in self.plan["leave_out"])
         ]
         if not self.plan["modules"]:
@@ -205,6 +226,8 @@ class Server:
             str(script.parent),
             *(entry for entry in sys.path if entry != str(Path(__file__).parent)),
         ]
+        for module in fork["hide"]:
+            sys.modules[module] = None  # type: ignore[assignment]  # as if it were not installed
         for shared in ("_probe", "_tiny", "library_imports"):
             sys.modules.pop(shared, None)  # the probe has a folder and a stdout of its own
         main = types.ModuleType("__main__")
@@ -212,6 +235,18 @@ class Server:
         sys.modules["__main__"] = main
         exec(compile(script.read_bytes(), str(script), "exec", dont_inherit=True), main.__dict__)
         sys.exit(0)
+
+
+def keep_bytecode() -> None:
+    """Let Python keep what it compiles from here on, but for what lies beside these scripts, which is envdoc's own."""
+    write, own = SourceFileLoader.set_data, str(Path(__file__).parent)
+
+    def set_data(self: Any, path: str, data: Any, **options: Any) -> None:
+        if not str(path).startswith(own):
+            write(self, path, data, **options)
+
+    SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
+    sys.dont_write_bytecode = False
 
 
 def is_there(module: str) -> bool:

@@ -50,7 +50,9 @@ class ForkServer:
         tokens: int = 1,
         gpus: bool = False,
         gpu_environment: bool = False,
+        is_new: bool = False,
     ) -> None:
+        """Start it. In a new environment (`is_new`) what is compiled is kept there, and a fork may import for long."""
         self.modules: Dict[str, Dict[str, Any]] = {}  # {} where there is no result yet
         self.results: Dict[str, ProbeResult] = {}
         self.refused: Set[str] = set()
@@ -59,6 +61,8 @@ class ForkServer:
         self._forks = {job.name: _Fork(job) for job in jobs}
         self._importing: Optional[Tuple[str, Optional[str]]] = None
         self._read = 0
+        self._steps = steps
+        self._fork_seconds = float("inf") if is_new else FORK_TIMEOUT_SECONDS
         self._heard = time.monotonic()
         self._folder = tempfile.mkdtemp(prefix="envdoc-")
         for job in jobs:
@@ -69,6 +73,7 @@ class ForkServer:
             "leave_out": list(leave_out),
             "tokens": tokens,
             "gpus": gpus,
+            "bytecode": is_new,
             "forks": {job.name: self._fork_plan(job) for job in jobs},
         }
         Path(self._folder, "plan.json").write_text(json.dumps(plan), encoding="utf-8")
@@ -86,7 +91,8 @@ class ForkServer:
             "HF_HOME": folder,
             "CUDA_VISIBLE_DEVICES": visible,
         }
-        return {"script": str(job.script), "folder": folder, "environ": variables}
+        hide = ["bitsandbytes"] if self._steps == "new" and job.name == "lora_two_steps" else []
+        return {"script": str(job.script), "folder": folder, "environ": variables, "hide": hide}
 
     @property
     def running(self) -> List[str]:
@@ -118,7 +124,7 @@ class ForkServer:
         now = time.monotonic()
         for name in self.running:
             fork = self._forks[name]
-            if now - fork.since > min(FORK_TIMEOUT_SECONDS, fork.job.timeout_seconds) and not fork.timed_out:
+            if now - fork.since > min(self._fork_seconds, fork.job.timeout_seconds) and not fork.timed_out:
                 fork.timed_out = True
                 kill_group(fork.pid)  # its keeper tells of the end
         if not self.finished:
@@ -173,7 +179,7 @@ class ForkServer:
     def _end(self, name: str, code: int, seconds: float) -> None:
         fork = self._forks[name]
         stdout, stderr = streams(str(Path(self._folder, name)))
-        limit = min(FORK_TIMEOUT_SECONDS, fork.job.timeout_seconds) if fork.timed_out else None
+        limit = min(self._fork_seconds, fork.job.timeout_seconds) if fork.timed_out else None
         self.results[name] = interpret(name, code, stdout, stderr, seconds, limit)
 
     def _fail(self, error: str) -> None:

@@ -31,6 +31,9 @@ TIMEOUT_SECONDS: Mapping[str, float] = {
     "lora_two_steps": 300,
 }
 DEFAULT_PROBES: Tuple[str, ...] = tuple(TIMEOUT_SECONDS)
+# What proves a new environment. The other three look for faults of a library's version, which are the same wherever
+# its lock was installed: they were run when the lock was made.
+PROOF_PROBES = ("torch_runs", "library_imports", "bitsandbytes_runs", "lora_two_steps")
 GPU_PROBES = ("torch_runs", "bitsandbytes_runs", "lora_two_steps", *DEEP_GPU_PROBES)
 # The modules without which a probe cannot do; one that fails in the fork server is not waited for there.
 FORKED: Mapping[str, Tuple[str, ...]] = {
@@ -91,8 +94,13 @@ class ProbeRun:
         on_start: Callable[[str], None] = lambda name: None,
         timeout_seconds: Optional[float] = None,
         folder: Optional[Path] = None,
+        is_new: bool = False,
     ) -> None:
-        """Start the first children. Arguments as for run_probes."""
+        """Start the first children. Arguments as for run_probes; `is_new`: the environment was installed just now.
+
+        In a new environment what Python compiles is kept, since there is nothing yet.
+        """
+        self._is_new = is_new
         self._names = tuple(names)
         self._jobs = {name: _job(name, timeout_seconds, folder) for name in names}
         self._python = python
@@ -138,11 +146,12 @@ class ProbeRun:
         if os.environ.get("ENVDOC_PROBES") == "separate" or sys.platform != "linux" or len(forked) < 2:
             return False
         on_gpu = [name for name in forked if name in GPU_PROBES] if self._gpus else []
+        steps = "new" if self._is_new and not self._gpus and set(self._jobs) <= set(PROOF_PROBES) else "all"
         if on_gpu:
             self._serve(on_gpu, "gpu", modules=False)
         rest = [name for name in forked if name not in on_gpu]
         if rest or "library_imports" in self._jobs:
-            self._serve(rest, "all", modules="library_imports" in self._jobs)
+            self._serve(rest, steps, modules="library_imports" in self._jobs)
         if "library_imports" in self._jobs:
             self._on_start("library_imports")
         self._separate.waiting += [
@@ -160,9 +169,10 @@ class ProbeRun:
             steps,
             modules,
             leave_out=known,
-            tokens=max(1, min(cores, MOST_FORKS) - 1),
+            tokens=max(2 if steps == "new" else 1, min(cores, MOST_FORKS) - 1),
             gpus=self._gpus,
             gpu_environment=steps == "gpu",
+            is_new=self._is_new,
         )
         self._servers.append(server)
         if modules:

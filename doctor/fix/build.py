@@ -1,0 +1,242 @@
+"""One generation in the making: an empty environment, the lock installed into it, the proof that it works, its receipt.
+
+Nothing here switches to anything. The time of every step goes into the receipt (`seconds_by_step`).
+"""
+
+import contextlib
+import json
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+from envdoc.doctor.child import run
+from envdoc.doctor.errors import FixError
+from envdoc.doctor.finding import Check, Kind, Severity
+from envdoc.doctor.fix.bytecode import link_bytecode, site_packages
+from envdoc.doctor.fix.delivery import deliver
+from envdoc.doctor.fix.disk import demand_disk
+from envdoc.doctor.fix.generations import now
+from envdoc.doctor.fix.installer import Failure, Installer, Report, tree_bytes
+from envdoc.doctor.fix.kernel import missing_pins
+from envdoc.doctor.fix.new_environment import make_environment
+from envdoc.doctor.fix.pins import Machine
+from envdoc.doctor.fix.pip_config import last_line
+from envdoc.doctor.fix.plan import Plan
+from envdoc.doctor.fix.profiles import Profile
+from envdoc.doctor.fix.pythons import Python
+from envdoc.doctor.fix.uv_installer import UvInstaller
+
+Examine = Callable[[str], Sequence[Check]]
+
+_PIP_CHECK_SECONDS = 300.0
+
+
+@dataclass
+class Build:
+    """What is built, where, with what; `make` does it.
+
+    `earlier` are the folders of whole generations, the newest first, whose compiled modules may be shared.
+    """
+
+    plan: Plan
+    profile: Profile
+    python: Python
+    folder: Path
+    home: Path
+    report: Report
+    installer: Installer
+    wheelhouse: Optional[Path] = None
+    with_kernel: bool = False
+    earlier: Sequence[Path] = ()
+
+    def __post_init__(self) -> None:
+        self.temporary = self.folder / ".tmp"
+        self.log = self.home / "install.log"
+        self.total_bytes = self.download_bytes = 0
+        self.seconds: Dict[str, float] = {}
+
+    def make(self, prove: Examine, accepted_codes: Sequence[str]) -> Dict[str, Any]:
+        """Build and prove; what the receipt says about it. Raises FixError; what is then in the folder is waste."""
+        started = time.monotonic()
+        self.temporary.mkdir()
+        self.log.write_bytes(b"")
+        with self._step("environment"):
+            self._make_environment()
+        with self._step("install"):
+            self._install()
+        with self._step("consistency"):
+            packages = self._packages()
+            self._demand_consistency()
+        with self._step("bytecode"):
+            linked = self._share_bytecode()
+        self.report("Installed. Checking that a model trains in it.")
+        with self._step("proof"):
+            checks = prove(str(self._interpreter))
+        errors = errors_of(checks, accepted_codes)
+        if errors:
+            raise FixError(
+                f"The new environment does not work: {errors[0].code} {errors[0].title}. Nothing was switched.",
+                errors[0].fix.commands[0]
+                if errors[0].fix.commands
+                else f"`envdoc explain {errors[0].code}` says more.",
+            )
+        with self._step("receipt"):
+            shutil.rmtree(str(self.temporary), ignore_errors=True)
+            size_bytes = tree_bytes(self.folder)
+        return {
+            "schema_version": 1,
+            "profile": self.profile.name,
+            "lock_sha256": self.profile.lock_sha256,
+            "python": self.python.path,
+            "python_version": self.python.version,
+            "installer": self.installer.name,
+            "device": "cpu" if self.plan.choice.gpu_unused or self.profile.is_cpu else "any",
+            "packages": packages,
+            "bytes": size_bytes,
+            "seconds": round(time.monotonic() - started, 1),
+            "seconds_by_step": self.seconds,
+            "compiled_files_shared": linked,
+            "date": now(),
+            "checks": dict(Counter(item.status.value for item in checks)),
+            "findings": [f"{item.code} {item.title}" for item in checks if item.failed],
+        }
+
+    @property
+    def _interpreter(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    @property
+    def _uv(self) -> str:
+        return self.installer.program if isinstance(self.installer, UvInstaller) else ""
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 2)
+
+    def _make_environment(self) -> None:
+        self.report(f"Making `{self.folder.name}` with Python {self.python.version}.")
+        make_environment(self.python, self.folder, self._uv)
+
+    def _install(self) -> None:
+        self.installer.prepare(self._interpreter, self.temporary, self.wheelhouse)
+        least = self.profile.cpu_build
+        if least is not None:
+            self._expect(least.download_bytes, least.venv_bytes)
+            if not self._try_cpu_build(least.requirement):
+                self.report(
+                    "No index here offers torch's CPU build: its default wheel brings the CUDA libraries along."
+                )
+                self._expect(self.profile.download_bytes, self.profile.venv_bytes)
+                demand_disk(self.home, self.plan.disk_bytes)
+        else:
+            self._expect(self.profile.download_bytes, self.profile.venv_bytes)
+        self._install_lock(self.profile.lock)
+        if self.profile.cuda_lock is not None and not list(
+            self.folder.glob("lib/*/site-packages/torch-*+cpu.dist-info")
+        ):
+            self._install_lock(self.profile.cuda_lock)
+        if self.with_kernel:
+            self._install_kernel()
+
+    def _expect(self, download_bytes: int, venv_bytes: int) -> None:
+        self.download_bytes = download_bytes
+        self.total_bytes = self.installer.total_bytes(download_bytes, venv_bytes)
+        self.report(
+            f"Installing {self.profile.title} with {self.installer.name}: "
+            f"{download_bytes / 1e9:.2f} GB to download, {venv_bytes / 1e9:.2f} GB on disk."
+        )
+
+    def _try_cpu_build(self, requirement: str) -> bool:
+        """Install torch's CPU build by itself first; False where no index has it.
+
+        pip prefers a file whose index page tells its hash, so that of two allowed builds it takes the default wheel
+        of an index before a CPU wheel in a plain folder, although the CPU build's version is the higher one.
+        """
+        lock = self.temporary / "cpu-build.txt"
+        lock.write_text(requirement + "\n", encoding="utf-8")
+        try:
+            self._install_lock(lock)
+            return True
+        except Failure as failure:
+            if failure.kind == "missing":
+                return False
+            raise
+
+    def _install_kernel(self) -> None:
+        """ipykernel and what it needs, each pinned by its hash; what the profile has pinned itself stays as it is."""
+        lock = self.temporary / "kernel.txt"
+        lock.write_text(missing_pins(list(self._packages())), encoding="utf-8")
+        self.report("Adding ipykernel, for Jupyter.")
+        self._install_lock(lock)
+
+    def _install_lock(self, lock: Path) -> None:
+        deliver(
+            self.installer,
+            self.folder,
+            lock,
+            self.temporary,
+            self.log,
+            self.total_bytes,
+            self.report,
+            self.home,
+            Machine(self.profile.python, self.profile.glibc, self.profile.machine),
+            self.wheelhouse,
+            self.download_bytes,
+            self.profile.lock,
+        )
+
+    def _demand_consistency(self) -> None:
+        """`pip check`, by uv where it is here: the same question, answered in 30 ms instead of a second."""
+        uv = self._uv
+        command = [uv, "pip", "check", "--python"] if uv else [str(self._interpreter), "-m", "pip", "check"]
+        done = run([*command, str(self._interpreter)] if uv else command, _PIP_CHECK_SECONDS)
+        if not done.ok:
+            told = done.stderr or done.stdout if uv else done.stdout or done.stderr
+            raise FixError(
+                f"The new environment is not consistent: {last_line(told)}",
+                "Nothing was switched. Please report this: a lock that ships with envdoc must pass `pip check`.",
+            )
+
+    def _packages(self) -> Dict[str, str]:
+        """Name -> version of everything that is installed, as the metadata of each has it."""
+        done = run(
+            [str(self._interpreter), "-I", "-S", "-c", _LIST, *map(str, site_packages(self.folder))],
+            _PIP_CHECK_SECONDS,
+        )
+        if not done.ok:
+            raise FixError(f"The new environment's packages cannot be listed: {last_line(done.stderr)}")
+        listed: Dict[str, str] = json.loads(done.stdout)
+        return listed
+
+    def _share_bytecode(self) -> int:
+        """Take over what earlier generations have compiled, from files that are the very same."""
+        linked = 0
+        for new in site_packages(self.folder):
+            for generation in self.earlier:
+                linked += link_bytecode(generation / new.relative_to(self.folder), new)
+        return linked
+
+
+_LIST = """
+import json, sys
+from importlib.metadata import distributions
+found = {d.metadata["Name"]: d.version for d in distributions(path=sys.argv[1:])}
+print(json.dumps({name: found[name] for name in sorted(found)}))
+"""
+
+
+def errors_of(checks: Sequence[Check], accepted_codes: Sequence[str]) -> List[Check]:
+    """The failing errors that an environment itself causes: those of the host stood before it was built."""
+    return [
+        item
+        for item in checks
+        if item.failed
+        and item.severity is Severity.ERROR
+        and item.kind is Kind.LIBRARY
+        and item.code not in accepted_codes
+    ]

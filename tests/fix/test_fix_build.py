@@ -1,0 +1,118 @@
+"""What a build makes, in which order, and what its receipt says; with real environments and a real uv."""
+
+import json
+import os
+import subprocess
+
+import fix_tools as tools
+import pytest
+
+from envdoc.doctor.errors import FixError
+from envdoc.doctor.fix.apply import apply, find_installer
+from envdoc.doctor.fix.generations import Generations
+from envdoc.doctor.fix.new_environment import base_problem, make_environment
+
+pytestmark = pytest.mark.slow
+
+STEPS = {"environment", "install", "consistency", "bytecode", "proof", "receipt"}
+
+
+@pytest.fixture
+def plan(shop, no_index):
+    """The plan for alpha and beta, whose wheels lie in a folder."""
+    no_index.write_text(f"[global]\nno-index = true\nfind-links = {shop.wheels}\n")
+    return shop.plan(shop.profile(), "uv")
+
+
+def silent(line):
+    """No report."""
+
+
+def imports(python):
+    """A proof that compiles what it imports, and finds no fault."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([python, "-c", "import alpha, beta"], check=True, env=environ)
+    return []
+
+
+def receipt_of(made):
+    """What its receipt says."""
+    return json.loads((made.folder / "envdoc-receipt.json").read_text())
+
+
+def test_the_receipt_tells_the_time_of_every_step_and_pip_is_there(plan, home):
+    """Every step is timed; `python -m pip` and `pip` work in the new environment although ensurepip did not run."""
+    made = apply(plan, home, imports, silent, find_installer())
+    told = receipt_of(made)
+    assert set(told["seconds_by_step"]) == STEPS
+    assert sum(told["seconds_by_step"].values()) <= told["seconds"] + 0.2
+    assert {"alpha", "beta", "pip"} <= set(told["packages"])
+    for command in ([str(made.python), "-m", "pip"], [str(made.folder / "bin" / "pip")]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert (0, True) == (done.returncode, str(made.folder) in done.stdout)
+
+
+def test_rebuild_makes_another_of_the_same_lock_and_shares_what_was_compiled(plan, home):
+    """With `rebuild` the proof of a new environment is asked, the old stays, and its .pyc files are the same inodes."""
+    first = apply(plan, home, imports, silent, find_installer())
+    asked = []
+
+    def prove(python):
+        asked.append(python)
+        (compiled,) = (second_site(python) / "alpha" / "__pycache__").glob("*.pyc")
+        earlier = next(iter(first.folder.glob("lib/*/site-packages/alpha/__pycache__"))) / compiled.name
+        assert earlier.samefile(compiled)
+        return imports(python)
+
+    second = apply(plan, home, imports, silent, find_installer(), prove=prove, rebuild=True)
+    assert [str(second.python)] == asked
+    assert ([1, 2], 2) == ([item.number for item in Generations(home).list()], second.number)
+    assert receipt_of(second)["compiled_files_shared"] >= 2
+
+
+def second_site(python):
+    """The site-packages of that interpreter's environment."""
+    return next(iter((tools.Path(python).parent.parent).glob("lib/*/site-packages")))
+
+
+def test_a_proof_that_fails_removes_the_new_one_and_keeps_the_old(plan, home):
+    """The switch comes last: before it nothing that is in use was touched."""
+    first = apply(plan, home, imports, silent, find_installer())
+    with pytest.raises(FixError, match="The new environment does not work"):
+        apply(
+            plan, home, imports, silent, find_installer(), prove=lambda python: [tools.check()], rebuild=True
+        )
+    assert (1, first.name) == (len(Generations(home).list()), Generations(home).current().name)
+
+
+def test_an_environment_that_is_not_consistent_is_refused(shop, home, no_index):
+    """alpha wants a beta of 2 or newer; a lock that pins an older one does not pass, whichever tool asks."""
+    digest = tools.make_wheel(shop.wheels, "beta", "1.0")
+    no_index.write_text(f"[global]\nno-index = true\nfind-links = {shop.wheels}\n")
+    lines = [f"alpha==1.0 --hash=sha256:{shop.hashes['alpha']}", f"beta==1.0 --hash=sha256:{digest}"]
+    with pytest.raises(FixError, match=r"The new environment is not consistent: .*beta"):
+        apply(shop.plan(shop.profile(lines=lines), "uv"), home, imports, silent, find_installer())
+    assert () == Generations(home).list()
+
+
+def test_a_generation_whose_python_is_gone_is_built_anew(plan, home):
+    """One sentence names it, and the same lock is built again with a Python that is there."""
+    first = apply(plan, home, imports, silent, find_installer())
+    for name in ("python", "python3"):
+        (first.folder / "bin" / name).unlink()
+        (first.folder / "bin" / name).symlink_to("/nowhere/bin/python3")
+    told = []
+    second = apply(plan, home, imports, told.append, find_installer())
+    assert 2 == second.number
+    assert any(f"The Python that `{first.name}` was built from in" in line for line in told)
+
+
+def test_the_base_of_an_environment(tmp_path):
+    """Nothing against one whose Python is there; another minor version in its place is one sentence."""
+    python = tools.Python(tools.MINOR, tools.BASE, tools.MINOR + ".1")
+    folder = tmp_path / "made"
+    make_environment(python, folder, find_installer().program)
+    assert "" == base_problem(folder, tools.MINOR + ".1")
+    problem = base_problem(folder, "3.7.1")
+    assert problem.startswith("`made` was built with Python 3.7, and the Python in `")
+    assert problem.endswith(f"` is now {tools.MINOR}.")
