@@ -29,7 +29,9 @@ def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path)
     stands_in = [active for active in (virtual, conda) if active and is_replaced(home, active.parent.parent)]
     if generation and stands_in:
         told = f"It stands in for the active environment `{stands_in[0]}`; examine that with `--python` and its path."
-        return Target(str(generation), "the current generation of `envdoc fix`", told)
+        return Target(
+            str(generation), "the current generation of `envdoc fix`", current_problem(home) or told
+        )
     if virtual and not (generation and _lacks_torch(virtual)):
         note = _passed_over(generation, "a virtual environment is active (VIRTUAL_ENV)")
         return Target(str(virtual), "the active virtual environment", note)
@@ -42,7 +44,7 @@ def choose_target(python: Optional[str], environ: Mapping[str, str], home: Path)
     for name in ("python3", "python"):
         found = shutil.which(name, path=environ.get("PATH", os.defpath))
         if found:
-            return Target(found, f"{name} on PATH", _is_broken(home))
+            return Target(found, f"{name} on PATH")
     raise TargetError(
         "No Python was found: no environment is active and PATH has no python3.",
         "Name one with `--python PATH`.",
@@ -83,17 +85,6 @@ def _conda_environment(environ: Mapping[str, str]) -> Optional[Path]:
 
 def _lacks_torch(python: Path) -> bool:
     return not any(python.parent.parent.glob("lib/python3*/site-packages/torch"))
-
-
-def _is_broken(home: Path) -> Optional[str]:
-    """What to say where a generation is in use and its interpreter leads nowhere."""
-    folder = home / "current"
-    if not (folder / "pyvenv.cfg").exists() or current_python(home) is not None:
-        return None
-    return (
-        f"The current generation of `envdoc fix`, `{folder.resolve().name}`, does not start: the Python that it was "
-        "built from is gone. `envdoc fix --apply` builds it anew."
-    )
 
 
 def _passed_over(generation: Optional[Path], reason: str) -> Optional[str]:

@@ -96,6 +96,7 @@ OWN = {
     "install.log",
     "rate.json",
     "replaced.json",
+    "wheels",  # of an interrupted download, to be resumed; the next switch removes them
 }  # what may lie in envdoc's folder
 
 

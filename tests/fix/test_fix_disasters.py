@@ -254,10 +254,10 @@ def test_a_tampered_wheel_is_refused(installer, shop, build, index, local, no_in
 
 
 def test_an_installer_that_is_killed(shop, build, index, local, no_index):
-    """The kernel's memory killer takes pip, and not envdoc: one sentence, and the old generation is in use."""
+    """The kernel's memory killer takes uv, and not envdoc: one sentence, and the old generation is in use."""
     older = build.older()
     served = index(seconds_a_block=0.5)
-    child = killing.start(build.plan(), build.home, TEST_INSTALLER="pip")
+    child = killing.start(build.plan(), build.home, TEST_INSTALLER="uv")
     wait_for(lambda: served.requests)
     for pid in tools.holders(build.home / "envs"):
         if Path("/proc", pid, "cmdline").read_bytes().find(b"install") >= 0:

@@ -89,16 +89,16 @@ def test_a_python_that_is_gone_is_one_sentence(generation, home):
     (generation / "bin" / "python").symlink_to("/nowhere/python3")
     done = enter(home, "run", "--", "python")
     assert 2 == done.returncode
-    assert "The Python that `0001-tiny` was built from" in done.stderr
+    assert "`0001-tiny` does not start: its Python `/nowhere/python3` is gone." in done.stderr
     assert "envdoc fix --apply" in done.stderr
 
 
 def test_the_target_says_that_the_generation_in_use_does_not_start(generation, home):
-    """`check` then looks at the Python on PATH, and says why."""
+    """`check` goes on examining what is in use, and says that its Python is gone."""
     (generation / "bin" / "python").unlink()
     (generation / "bin" / "python").symlink_to("/nowhere/python3")
     target = choose_target(None, {"PATH": str(Path(sys.executable).parent)}, home)
-    assert (str(Path(sys.executable).parent / "python3"), True) == (
+    assert (str(home / "current/bin/python"), True) == (
         target.path,
-        "`0001-tiny`, does not start: the Python that it was built from is gone." in (target.note or ""),
+        "`0001-tiny` does not start: its Python `/nowhere/python3` is gone." in (target.note or ""),
     )
