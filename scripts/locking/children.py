@@ -2,6 +2,7 @@
 for the index and its certificates, since a file or a constraint of this one machine must not get into a lock."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,9 @@ def environment() -> Dict[str, str]:
         not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_CONSTRAINT", "UV_FIND_LINKS", "PYTHONPATH")
     }
     kept.update(PIP_CONFIG_FILE=os.devnull, UV_NO_CONFIG="1", UV_PYTHON_DOWNLOADS="never")
+    kept.setdefault(
+        "OMP_NUM_THREADS", "1"
+    )  # on a busy machine the tiny model's threads only wait for each other
     index = _index()
     kept.update({"PIP_INDEX_URL": index} if index else {})
     return kept
@@ -39,23 +43,29 @@ def run(*argv: object, cwd: Optional[Path] = None, **variables: str) -> str:
     """The standard output of a child. Raises LockError with the end of what it said where it fails or hangs."""
     command = [str(word) for word in argv]
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
             env={**environment(), **variables},
             cwd=cwd,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=TIME_LIMIT_SECONDS,
-            check=False,
+            start_new_session=True,  # so that its own children can be ended with it
         )
-    except subprocess.TimeoutExpired:
-        raise LockError(f"`{' '.join(command)}` did not end in {TIME_LIMIT_SECONDS} s.") from None
     except OSError as error:
         raise LockError(f"`{command[0]}` could not be started: {error}.") from None
-    if done.returncode:
-        told = (done.stdout + done.stderr).strip()[-3000:]
-        raise LockError(f"`{' '.join(command)}` failed with status {done.returncode}.\n{told}")
-    return done.stdout
+    try:
+        out, err = process.communicate(timeout=TIME_LIMIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise LockError(f"`{' '.join(command)}` did not end in {TIME_LIMIT_SECONDS} s.") from None
+    finally:
+        if process.poll() is None:  # out of time, or Ctrl-C
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if process.returncode:
+        told = (out + err).strip()[-3000:]
+        raise LockError(f"`{' '.join(command)}` failed with status {process.returncode}.\n{told}")
+    return out
 
 
 def uv(*words: object) -> str:

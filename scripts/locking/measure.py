@@ -10,18 +10,17 @@ from envdoc.doctor.tables.bitsandbytes_builds import bitsandbytes_release, libra
 from envdoc.doctor.tables.cuda_drivers import exact_floor, minor_floor
 
 from .children import LockError, run
+from .prove import Proof
 from .resolve import Pin
 
 BLOCK_BYTES = 512  # of st_blocks, on every Linux
 BYTECODE_OF_SOURCE = 1.21  # 185 MB of bytecode beside 153 MB of sources in two environments, 2026-11-24
 
-ASK_TORCH = "import json, torch; print(json.dumps([torch.version.cuda, torch._C._cuda_getArchFlags()]))"
 
-
-def measure(name: str, minor: str, pins: Sequence[Pin], python: Path) -> Dict[str, Any]:
+def measure(name: str, minor: str, pins: Sequence[Pin], python: Path, proof: Proof) -> Dict[str, Any]:
     """Everything but the size on disk and the proof. Raises LockError where a table lacks what the profile needs."""
     version = {pin.name: pin.version for pin in pins}
-    cuda, flags = json.loads(run(python, "-c", ASK_TORCH).splitlines()[-1])
+    cuda = proof.cuda
     found: Dict[str, Any] = {
         "title": f"torch {version['torch']} with CUDA {cuda}, Python {minor}",
         "python": minor,
@@ -31,7 +30,7 @@ def measure(name: str, minor: str, pins: Sequence[Pin], python: Path) -> Dict[st
         "cuda": cuda,
         "driver_exact": exact_floor(cuda),
         "driver_minor": minor_floor(cuda),
-        "torch_architectures": flags.split(),
+        "torch_architectures": list(proof.torch_architectures),
     }
     if name.startswith("cpu-"):
         found["title"] = f"torch {version['torch']} for the CPU, Python {minor}"

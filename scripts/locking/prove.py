@@ -6,13 +6,14 @@ import json
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Tuple
 
 from .children import LockError, run, uv
 
 STEPS = 15
+ASK_TORCH = "; import json; print(json.dumps([torch.version.cuda, torch._C._cuda_getArchFlags()]))"
 MODULES = {"pyyaml": "yaml", "protobuf": "google.protobuf"}  # a module that is not called as its package
 
 
@@ -24,6 +25,8 @@ class Proof:
     device: str  # "cpu", or the GPU's name
     losses: Tuple[float, ...]
     seconds: float  # of `envdoc train` and `envdoc verify` together
+    cuda: str = ""  # torch.version.cuda
+    torch_architectures: Tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """As it stands in profiles.toml."""
@@ -52,7 +55,10 @@ def prove(python: Path, direct: List[str], work: Path) -> Proof:
     the model's output; `envdoc verify` then judges the files alone in a new process.
     """
     uv("pip", "check", "--python", python)
-    run(python, "-c", "import " + ", ".join(MODULES.get(name, name) for name in direct))
+    imports = "import " + ", ".join(MODULES.get(name, name) for name in direct)
+    torch = json.loads(
+        run(python, "-c", imports + ASK_TORCH).splitlines()[-1] if "torch" in direct else '[null, ""]'
+    )
     started = time.monotonic()
     envdoc, output = [sys.executable, "-m", "envdoc.doctor"], work / "run"
     home = str(work / "home")
@@ -63,7 +69,8 @@ def prove(python: Path, direct: List[str], work: Path) -> Proof:
     adapter = output / "adapter"
     told = run(*envdoc, "verify", adapter, "--python", python, "--format", "json", cwd=work, ENVDOC_HOME=home)
     receipt = json.loads((adapter / "envdoc-receipt.json").read_text(encoding="utf-8"))
-    return judge(receipt, json.loads(told), time.monotonic() - started)
+    proof = judge(receipt, json.loads(told), time.monotonic() - started)
+    return replace(proof, cuda=torch[0] or "", torch_architectures=tuple(torch[1].split()))
 
 
 def judge(receipt: dict, verdict: dict, seconds: float) -> Proof:
