@@ -95,7 +95,7 @@ def test_nothing_is_written_where_the_stack_cannot_train(tmp_path):
     (folder / "cpu-py311.in").write_text("packaging\n")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "lock"), "cpu-py311", "--folder", str(folder),
+        [sys.executable, str(ROOT / "scripts" / "lock"), "cpu-py311", "--upgrade", "--folder", str(folder),
          "--python", sys.executable, "--work", str(tmp_path)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
