@@ -32,7 +32,7 @@ def write(page: Path, profiles: Path) -> None:
 
 
 def _row(name: str, entry: Dict[str, Any]) -> List[str]:
-    sizes = f"{entry['download_bytes'] / 1e9:.1f}, {entry['venv_bytes'] / 1e9:.1f}"
+    sizes = f"{entry['download_bytes'] / 1e9:.1f}, {entry.get('venv_bytes', 0) / 1e9:.1f}"
     if "cpu_build_sha256" in entry:
         small = f"{entry['cpu_build_download_bytes'] / 1e9:.1f}, {entry['cpu_build_venv_bytes'] / 1e9:.1f}"
         sizes += f" (CPU build: {small})"

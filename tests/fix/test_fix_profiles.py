@@ -114,6 +114,14 @@ def test_the_pylock_is_the_lock_with_the_size_of_every_wheel(profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_packaging_reads_every_pylock(profile):
+    """The form is that of PEP 751, as the reference implementation reads it."""
+    pylock = pytest.importorskip("packaging.pylock", reason="came with packaging 26")
+    table = tomllib.loads((FOLDER / f"pylock.{profile.name}.toml").read_text(encoding="utf-8"))
+    assert len(table["packages"]) == len(pylock.Pylock.from_dict(table).packages)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 def test_a_model_trained_in_every_profile(profile):
     """15 steps with a falling loss, and an adapter that was verified."""
     told = re.match(
