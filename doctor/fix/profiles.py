@@ -52,6 +52,8 @@ class Profile:
     last_resort: bool = False  # for old drivers and an old Python; anything newer that runs is better
     machine: str = "x86_64"
     lock_sha256: str = field(default="")
+    transformers: str = ""  # the versions that the lock pins
+    bitsandbytes: str = ""
 
     @property
     def is_cpu(self) -> bool:
@@ -100,6 +102,8 @@ def _profile(folder: Path, name: str, table: Dict[str, Any]) -> Profile:
         cpu_build=_cpu_build(table),
         last_resort=table.get("last_resort", False),
         lock_sha256=digest.hexdigest(),
+        transformers=table.get("transformers", ""),
+        bitsandbytes=table.get("bitsandbytes", ""),
     )
 
 
