@@ -18,8 +18,8 @@ from envdoc.doctor.finding import Check, Kind, Severity
 from envdoc.doctor.fix.bytecode import link_bytecode, site_packages
 from envdoc.doctor.fix.delivery import deliver
 from envdoc.doctor.fix.disk import demand_disk
-from envdoc.doctor.fix.generations import now
 from envdoc.doctor.fix.installer import Failure, Installer, Report, tree_bytes
+from envdoc.doctor.fix.journal import now
 from envdoc.doctor.fix.kernel import missing_pins
 from envdoc.doctor.fix.new_environment import make_environment
 from envdoc.doctor.fix.pins import Machine

@@ -5,7 +5,6 @@ the marker decide what is true; the journal only remembers the order of use, for
 """
 
 import contextlib
-import datetime
 import json
 import os
 import re
@@ -13,11 +12,12 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix import lock
 from envdoc.doctor.fix.interrupt import as_ctrl_c
+from envdoc.doctor.fix.journal import Journal
 from envdoc.doctor.fix.orphans import end_orphans
 from envdoc.doctor.fix.sync import sync_folder
 
@@ -58,7 +58,7 @@ class Generations:
         self.home = home
         self._envs = home / "envs"
         self._link = home / "current"
-        self._journal = home / "journal.jsonl"
+        self._journal = Journal(home / "journal.jsonl")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -99,7 +99,7 @@ class Generations:
             )
         current = self._current_name() or ""
         numbers = [_number(name) for name in [current, *(folder.name for folder in self._folders())]]
-        used = [event["number"] for event in self._events() if isinstance(event.get("number"), int)]
+        used = [event["number"] for event in self._journal.events() if isinstance(event.get("number"), int)]
         number = max([*numbers, *used, 0]) + 1  # a number is never used again, even after a removal
         folder = self._envs / f"{number:04d}-{profile}-{lock_sha256[:12]}"
         try:
@@ -113,7 +113,7 @@ class Generations:
                 "Make room on that disk, or set ENVDOC_HOME to another.",
             ) from error
         try:
-            self._remember("begin", folder.name, number)
+            self._journal.add("begin", folder.name, number)
         except FixError:
             self._remove(folder)
             raise
@@ -132,7 +132,7 @@ class Generations:
         (folder / _INCOMPLETE).unlink()
         sync_folder(folder)
         sync_folder(self._envs)
-        self._remember("complete", folder.name)
+        self._journal.add("complete", folder.name)
         made = self._load(folder, self._current_name())
         assert made is not None, "a receipt that was just written can be read"
         return made
@@ -142,7 +142,7 @@ class Generations:
 
         The journal is written first: with a full disk that fails, and the link is as it was.
         """
-        self._remember("switch", generation.name)
+        self._journal.add("switch", generation.name)
         self._point(generation)
         return self._reloaded(generation)
 
@@ -163,7 +163,7 @@ class Generations:
                 name for name in before if whole[name].python.exists()
             ]  # its Python may have moved since
             if not before:
-                self._remember("rollback", "")
+                self._journal.add("rollback", "")
                 try:
                     self._link.unlink()
                     sync_folder(self.home)
@@ -171,7 +171,7 @@ class Generations:
                     raise lock.cannot_write(self.home, error) from error
                 return None
             target = whole[before[-1]]
-            self._remember("rollback", target.name)
+            self._journal.add("rollback", target.name)
             self._point(target)
             return self._reloaded(target)
 
@@ -207,7 +207,7 @@ class Generations:
         """Remove a generation's folder; marked incomplete first, so that a kill leaves nothing that looks whole."""
         self._remove(folder)
         with contextlib.suppress(FixError):
-            self._remember("remove", folder.name)
+            self._journal.add("remove", folder.name)
 
     def _remove(self, folder: Path) -> None:
         with contextlib.suppress(OSError):  # a full disk
@@ -273,63 +273,16 @@ class Generations:
         A switch puts a name on top, a rollback goes back to one. The link decides where the two disagree (a kill
         between the line in the journal and the link; a journal that was lost).
         """
-        stack: List[str] = []
-        for event in self._events():
-            name = event.get("name")
-            if event.get("event") == "switch" and isinstance(name, str):
-                stack.append(name)
-            elif event.get("event") == "rollback" and name in stack:
-                del stack[len(stack) - stack[::-1].index(name) :]
-            elif event.get("event") == "rollback" and name == "":
-                stack = []
+        stack = self._journal.order_of_use()
         current = self._current_name()
         if current is not None:
             if current in stack:
                 del stack[len(stack) - stack[::-1].index(current) :]
             stack.append(current)
-        told = {event.get("name") for event in self._events() if isinstance(event.get("name"), str)}
+        told = {event.get("name") for event in self._journal.events() if isinstance(event.get("name"), str)}
         lost = [item.name for item in self.list() if item.name not in told and item.name != current]
         stack = lost + stack  # a journal that was lost since: the numbers tell the order
         return [name for place, name in enumerate(stack) if place == 0 or stack[place - 1] != name]
-
-    def _events(self) -> List[Dict[str, Any]]:
-        try:
-            lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return []
-        events = []
-        for line in lines:
-            with contextlib.suppress(
-                ValueError, RecursionError
-            ):  # half a line: the writer was killed, or the disk was full
-                event = json.loads(line)
-                if isinstance(event, dict):
-                    events.append(event)
-        return events
-
-    def _remember(self, event: str, name: str, number: Optional[int] = None) -> None:
-        entry: Dict[str, Any] = {"at": now(), "event": event, "name": name}
-        if number is not None:
-            entry["number"] = number
-        try:
-            with self._journal.open("a", encoding="utf-8") as file:
-                file.write("\n" if self._ends_in_half_a_line() else "")
-                file.write(json.dumps(entry) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FixError(
-                f"The journal `{self._journal}` cannot be written: {error.strerror or error}.",
-                "Nothing was switched. Make room on that disk, or set ENVDOC_HOME to another.",
-            ) from error
-
-    def _ends_in_half_a_line(self) -> bool:
-        with self._journal.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            if file.tell() == 0:
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
 
 
 def _number(name: str) -> int:
@@ -349,8 +302,3 @@ def _writable_then_again(function: Callable[..., Any], path: str, error: object)
             shutil.rmtree(path, ignore_errors=True)
         else:
             item.unlink()
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat()
