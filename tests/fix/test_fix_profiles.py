@@ -87,7 +87,9 @@ def test_only_a_cpu_build_parts_the_cuda_libraries_from_the_lock():
 def test_every_lock_has_a_profile_and_the_profiles_cover_every_python():
     """No lock is left over; a machine without a GPU is served from Python 3.8 to 3.13."""
     known = {profile.lock.name for profile in PROFILES} | {p.cuda_lock.name for p in PROFILES if p.cuda_lock}
-    assert {"bench.txt", "dev.txt", "doctor.txt", "kernel.txt", "relock.txt"} == {path.name for path in LOCKS} - known
+    assert {"bench.txt", "dev.txt", "doctor.txt", "kernel.txt", "relock.txt"} == {
+        path.name for path in LOCKS
+    } - known
     assert {"3.8", "3.9", "3.10", "3.11", "3.12", "3.13"} == {profile.python for profile in PROFILES}
 
 
