@@ -162,7 +162,7 @@ def make_plan(
         if check.failed
         and (check.code.startswith(tuple(only)) if only else check.severity is not Severity.INFO)
     ]
-    needing = [check for check in failed if check.needs_new_environment]
+    needing = [check for check in failed if check.needs_new_environment or _is_of_packages(check, in_place)]
     absent = [name for name in TRAINING_PACKAGES if snapshot.package(name) is None]
     is_current = current is not None and _same(snapshot.interpreter.prefix, current.folder)
     is_lock = is_current and current is not None and choice.profile is not None
@@ -172,7 +172,8 @@ def make_plan(
     if absent and not (only and not needing):
         why = f"The target has no training environment: {', '.join(absent)} {_are(absent)} not installed."
     elif needing:
-        why = f"{', '.join(dict.fromkeys(check.code for check in needing))} can be mended by a new environment only."
+        codes = ", ".join(dict.fromkeys(check.code for check in needing))
+        why = f"{codes} can be mended by a new environment only: envdoc repairs no package where it lies."
     elif wanted is not None and not is_lock:
         why = f"You asked for the profile `{wanted}`, and the target is not built from its lock."
     else:
@@ -207,6 +208,12 @@ def make_plan(
         ),
         free_bytes=free_bytes,
     )
+
+
+def _is_of_packages(check: Check, in_place: Callable[[Check], Tuple[Step, ...]]) -> bool:
+    """An error about the present packages that no setting mends: envdoc repairs none of them where they lie."""
+    is_error = check.severity is Severity.ERROR and check.kind is Kind.LIBRARY
+    return is_error and not check.code.startswith(_OUTSIDE) and not in_place(check)
 
 
 def _action(

@@ -89,7 +89,8 @@ def test_each_failing_check_has_its_action_and_no_other():
         ("PKG011", How.NEW_ENVIRONMENT),
     ]
     assert expected == [(action.code, action.how) for action in plan.actions]
-    assert "TOR003 can be mended by a new environment only." == plan.why
+    why = "TOR003, PKG011 can be mended by a new environment only: envdoc repairs no package where it lies."
+    assert why == plan.why
     text = plan_text(plan)
     assert "      $ sudo apt-get install nvidia-driver-580\n" in text
     assert "      + unset variable HF_HUB_ENABLE_HF_TRANSFER\n" in text
@@ -233,3 +234,17 @@ def test_the_plan_says_what_it_rests_on(probes, words):
     )
     assert (words is None) == ("  " not in plan_text(plan))
     assert words is None or words in plan_text(plan)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (tools.check(code="PKG011"), True),
+        (tools.check(code="PKG011", severity=Severity.WARNING), False),
+        (tools.check(code="CFG040"), False),
+        (tools.check(code="SYS001", kind=Kind.HOST), False),
+    ],
+)
+def test_an_error_of_the_packages_is_mended_by_a_new_environment(found, expected):
+    """A file that is gone stops training: `fix` builds, though the rule's own remedy is another installation."""
+    assert expected == make_plan([found], CHOICE, TRAINED_IN).builds

@@ -143,7 +143,10 @@ def test_a_pin_twice_a_cut_file_and_a_missing_key(tmp_path, home):
     twice = text_of() + "einops==0.8.0 --hash=sha256:" + "cd" * 32 + "\n"
     with pytest.raises(FixError, match=r"einops is pinned twice, to 0.8.1 and 0.8.0"):
         read_user_lock(written(tmp_path, twice), home)
-    with pytest.raises(FixError, match=r"ends in the middle of a pin|has no hash|is no sha256 hash|no pin|not those that were"):
+    with pytest.raises(
+        FixError,
+        match=r"ends in the middle of a pin|has no hash|is no sha256 hash|no pin|not those that were",
+    ):
         read_user_lock(written(tmp_path, text_of()[:4000]), home)
     lacking = with_sum_of(text_of().replace("# glibc: 2.28\n", ""), pins)
     with pytest.raises(FixError, match=r"its header has no `# glibc: \.\.\.`"):
