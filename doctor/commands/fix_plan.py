@@ -136,8 +136,8 @@ def _require_fit(
     lock: "UserLock", plan: "Plan", snapshot: "Snapshot", pythons: Sequence[Any], automatic: bool
 ) -> None:
     """Raise FixError with the one fact where the project's own lock does not fit this machine."""
-    from envdoc.doctor.fix.apply import free_bytes
     from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.disk import free_bytes
     from envdoc.doctor.fix.user_lock import require_fit
 
     free = free_bytes(home())
@@ -162,8 +162,8 @@ def _assembled(
     asked: str,
 ) -> "Plan":
     from envdoc.doctor.examine import redacted_check
-    from envdoc.doctor.fix.apply import free_bytes
     from envdoc.doctor.fix.choose import choose
+    from envdoc.doctor.fix.disk import free_bytes
     from envdoc.doctor.fix.generations import Generations
     from envdoc.doctor.fix.in_place import steps_for
     from envdoc.doctor.fix.plan import make_plan

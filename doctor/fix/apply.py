@@ -11,7 +11,7 @@ from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix.build import Build, Examine, errors_of
 from envdoc.doctor.fix.choose import way_out
 from envdoc.doctor.fix.delivery import clear
-from envdoc.doctor.fix.disk import demand_disk, free_bytes
+from envdoc.doctor.fix.disk import demand_disk
 from envdoc.doctor.fix.generations import Generation, Generations
 from envdoc.doctor.fix.installer import Installer, Report
 from envdoc.doctor.fix.kernel import has_ipykernel
@@ -21,8 +21,6 @@ from envdoc.doctor.fix.plan import Plan
 from envdoc.doctor.fix.profiles import Profile
 from envdoc.doctor.fix.uv_installer import find_uv
 from envdoc.doctor.fix.wheelhouse import require_complete
-
-__all__ = ["apply", "find_installer", "free_bytes"]
 
 
 def find_installer() -> Installer:

@@ -5,12 +5,13 @@ download of an installer, and by `envdoc check --online`; read by the plan.
 """
 
 import contextlib
-import datetime
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
+
+from envdoc.doctor.fix.journal import now
 
 FILE = "rate.json"
 # Less says more about latency than about the line. Our judgement.
@@ -40,7 +41,7 @@ def remember(
     """
     if downloaded_bytes < _LEAST_BYTES or seconds < _LEAST_SECONDS:
         return
-    at = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat()
+    at = now()
     rate = Rate(downloaded_bytes / seconds, at, how)
     temporary = home / f".{FILE}-{os.getpid()}"
     with contextlib.suppress(OSError):

@@ -8,7 +8,6 @@ kept, since it may be a token.
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import FixError
+from envdoc.doctor.fix.journal import now
 
 FILE = "variables.json"
 KINDS = ("set", "unset", "drop", "folder")
@@ -97,7 +97,7 @@ def settle(home: Path, codes: Sequence[str], steps: Sequence[Step]) -> Receipt:
     """
     before = receipts(home)
     missing = tuple(path for step in steps if step.what == "folder" for path in _missing(Path(step.name)))
-    receipt = Receipt(_now(), tuple(codes), tuple(steps), tuple(dict.fromkeys(missing)))
+    receipt = Receipt(now(), tuple(codes), tuple(steps), tuple(dict.fromkeys(missing)))
     _write(home, (*before, receipt))
     try:
         for step in steps:
@@ -214,7 +214,3 @@ def _write(home: Path, every: Sequence[Receipt]) -> None:
             f"envdoc's settings `{path}` cannot be written: {error.strerror or error}. They are as they were.",
             "Make room on that disk, or set ENVDOC_HOME to a folder of yours.",
         ) from error
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0).isoformat()

@@ -16,8 +16,9 @@ from packaging.utils import canonicalize_name
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Check, Kind, Severity
-from envdoc.doctor.fix.apply import apply, find_installer, free_bytes
+from envdoc.doctor.fix.apply import apply, find_installer
 from envdoc.doctor.fix.choose import choose
+from envdoc.doctor.fix.disk import free_bytes
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.installer import Installer
 from envdoc.doctor.fix.plan import make_plan
