@@ -3,34 +3,40 @@
 import json
 
 import pytest
-from train_children import INSIDE, LAUNCH, MANY, child
-
-
-@pytest.fixture
-def launch(patient, tmp_path):
-    """A function: the words of a command of launch.py in, its finished process out."""
-    return lambda *words, cwd=tmp_path: child(patient, [LAUNCH, *words], cwd)
+from forked_runs import ForkedRuns
 
 
 @pytest.fixture(scope="session")
-def launch_many(patient):
-    """A function: several commands in, one process, their exit codes and outputs out."""
+def forked(patient):
+    """Runs forked from one process that has imported the libraries: `forked.start(words, cwd)`, `.finish(...)`."""
+    runs = ForkedRuns(patient)
+    yield runs
+    runs.close()
+
+
+@pytest.fixture
+def launch(forked, tmp_path):
+    """A function: the words of a command of launch.py in, its finished process out."""
+    return lambda *words, cwd=tmp_path: forked.finish(words, cwd)
+
+
+@pytest.fixture(scope="session")
+def launch_many(forked):
+    """A function: several commands in, their exit codes and outputs out."""
 
     def run(cwd, *commands):
-        told = json.dumps([[str(word) for word in command] for command in commands])
-        done = child(patient, ["-c", MANY, LAUNCH, told], cwd)
-        assert (0, "") == (done.returncode, done.stderr)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        finished = [forked.finish(command, cwd) for command in commands]
+        return [{"code": done.returncode, "out": done.stdout, "err": done.stderr} for done in finished]
 
     return run
 
 
 @pytest.fixture(scope="session")
-def inside(patient):
+def inside(forked):
     """A function: Python text in, run in the target with `envdoc.train` importable; the JSON that it prints out."""
 
     def run(cwd, text):
-        done = child(patient, ["-c", INSIDE + text, LAUNCH], cwd)
+        done = forked.finish([], cwd, text=text)
         assert 0 == done.returncode, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
@@ -38,7 +44,7 @@ def inside(patient):
 
 
 @pytest.fixture(scope="session")
-def finished(patient, tmp_path_factory):
+def finished(forked, tmp_path_factory):
     """A folder with a short finished run of the built-in example, told a context as the doctor tells it."""
     folder = tmp_path_factory.mktemp("finished")
     told = {
@@ -48,7 +54,7 @@ def finished(patient, tmp_path_factory):
     }
     (folder / "context.json").write_text(json.dumps(told))
     words = ["train", "--context", "context.json", "train.steps=12", "train.save_every=5"]
-    done = child(patient, [LAUNCH, *words], folder)
+    done = forked.finish(words, folder)
     assert 0 == done.returncode, done.stderr
     (folder / "stdout").write_text(done.stdout)
     (folder / "stderr").write_text(done.stderr)

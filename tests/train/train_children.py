@@ -9,30 +9,6 @@ from pathlib import Path
 LAUNCH = Path(find_spec("envdoc.train").origin).parent / "launch.py"
 LIMIT_SECONDS = 300
 
-# Runs many commands of launch.py in one process: importing torch, transformers and peft takes seconds each time.
-MANY = """
-import contextlib, io, json, os, runpy, sys
-sys.path.insert(0, os.path.dirname(sys.argv[1]))  # as Python does for a script
-main = runpy.run_path(sys.argv[1])["main"]
-for words in json.loads(sys.argv[2]):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = main(words)
-        except SystemExit as end:
-            code = end.code
-    print(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}))
-"""
-
-# Loads the pipeline as launch.py does; the text that follows runs after it.
-INSIDE = """
-import json, os, runpy, sys
-sys.path.insert(0, os.path.dirname(sys.argv[1]))
-launch = runpy.run_path(sys.argv[1])
-launch["prepare_process"]()
-launch["make_importable"]()
-"""
-
 
 def environment():
     """The caller's environment, on one thread: test machines are shared, and tiny models do not need more."""
