@@ -35,7 +35,7 @@ def run(told):
     os.chdir(told["cwd"])
     os.environ.clear()
     os.environ.update(told["environ"])
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(os.open(told["in"], os.O_RDONLY), 0)
     os.dup2(os.open(told["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
     os.dup2(os.open(told["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 2)
     signal.set_wakeup_fd(-1)
@@ -154,16 +154,18 @@ class ForkedRuns:
         threading.Thread(target=self._listen, daemon=True).start()
         self._next(lambda event: event.get("ready"), LIMIT_SECONDS)
 
-    def start(self, words, cwd, environ=None, text=None):
+    def start(self, words, cwd, environ=None, text=None, stdin=None):
         """A run that goes on by itself; `environ` replaces the whole environment, `text` runs in place of launch.py."""
         self.count += 1
         folder = Path(self.outputs.name) / str(self.count)
         folder.mkdir()
+        (folder / "in").write_text(stdin or "", encoding="utf-8")
         told = {
             "words": [str(word) for word in words],
             "cwd": str(cwd),
             "environ": environ or environment(),
             "text": text,
+            "in": str(folder / "in"),
             "out": str(folder / "out"),
             "err": str(folder / "err"),
         }
@@ -176,9 +178,9 @@ class ForkedRuns:
             self._settle()
         return run
 
-    def finish(self, words, cwd, environ=None, text=None, timeout=LIMIT_SECONDS):
+    def finish(self, words, cwd, environ=None, text=None, stdin=None, timeout=LIMIT_SECONDS):
         """A run from its start to its end, as subprocess.run tells it."""
-        run = self.start(words, cwd, environ, text)
+        run = self.start(words, cwd, environ, text, stdin)
         code = run.wait(timeout)
         return subprocess.CompletedProcess(run.words, code, run.stdout, run.stderr)
 
