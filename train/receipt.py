@@ -4,18 +4,18 @@ import datetime
 import json
 import platform
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 import torch
 
 from envdoc.train import compat
 from envdoc.train.checkpoint import ADAPTER_FILE, flush
-from envdoc.train.config import Run, flat
+from envdoc.train.config import flat
 from envdoc.train.fingerprint import file_sha256
-from envdoc.train.labels import Corpus
 from envdoc.train.model import Precision
 from envdoc.train.outcome import Outcome
-from envdoc.train.verify import Proof
+from envdoc.train.ready import Ready
+from envdoc.train.verify import Check, Proof
 
 NAME = "envdoc-receipt.json"
 SCHEMA_VERSION = 1
@@ -56,24 +56,17 @@ def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
 
 
 def make(
-    run: Run,
-    source: str,
-    context: Mapping[str, Any],
-    corpus: Corpus,
-    base: Mapping[str, Any],
-    adapter_folder: Path,
-    adapter_sha256: str,
-    probe: Sequence[int],
-    measured: Mapping[str, Any],
-    proof: Proof,
+    ready: Ready, done: Outcome, adapter_sha256: str, probe: Sequence[int], proof: Proof
 ) -> Dict[str, Any]:
     """The receipt of an adapter that was just saved and judged."""
+    context, corpus = ready.asked.context, ready.corpus
+    file = ready.adapter_folder / ADAPTER_FILE
     return {
         "schema_version": SCHEMA_VERSION,
         "made_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "envdoc_version": context.get("envdoc_version"),
-        "run": flat(run),
-        "run_source": source,
+        "run": flat(ready.settings),
+        "run_source": ready.asked.source,
         "environment": environment(),
         "lockfile": context.get("lockfile"),
         "doctor": context.get("facts"),
@@ -87,14 +80,14 @@ def make(
             "answer_tokens": corpus.answer_tokens,
             "notes": list(corpus.notes),
         },
-        "base": dict(base),
+        "base": {"path": str(ready.base_folder), "fingerprint": ready.fingerprint},
         "adapter": {
             "sha256": adapter_sha256,
-            "file_sha256": file_sha256(adapter_folder / ADAPTER_FILE),
-            "bytes": (adapter_folder / ADAPTER_FILE).stat().st_size,
+            "file_sha256": file_sha256(file),
+            "bytes": file.stat().st_size,
             "probe": list(probe),
         },
-        "training": dict(measured),
+        "training": training(done, ready.precision),
         "proof": {"real": proof.real, "checks": proof.to_json()},
     }
 
@@ -109,16 +102,6 @@ def write(receipt: Mapping[str, Any], folder: Path) -> Path:
     return path
 
 
-def read_context(path: Optional[str]) -> Dict[str, Any]:
-    """What the doctor tells: {"envdoc_version", "facts", "lockfile": {"profile", "sha256"}}. Raises ValueError."""
-    if path is None:
-        return {}
-    told = json.loads(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(told, dict):
-        raise ValueError("it holds no object")
-    return told
-
-
 def lines(measured: Mapping[str, Any]) -> List[str]:
     """The measurements in words."""
     return [
@@ -128,3 +111,8 @@ def lines(measured: Mapping[str, Any]) -> List[str]:
         f"({measured['tokens_per_second_total']:,.0f} with); peak memory "
         f"{measured['peak_bytes'] / 2**30:.2f} GiB ({measured['peak_bytes_of']}).",
     ]
+
+
+def proof_lines(receipt: Mapping[str, Any]) -> List[str]:
+    """A line for each check of the proof."""
+    return [Check(**check).line() for check in receipt["proof"]["checks"]]

@@ -20,6 +20,7 @@ from envdoc.train import checkpoint, compat
 from envdoc.train.batches import Batch, loader
 from envdoc.train.config import Train
 from envdoc.train.errors import Diverged, Interrupted, ModelError
+from envdoc.train.events import Events
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
 from envdoc.train.outcome import Outcome, losses_of, outcome
@@ -61,9 +62,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         precision: Precision,
         folder: Path,
         identity: Mapping[str, Any],
+        events: Events,
     ) -> None:
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
-        self.folder, self.identity = folder, identity
+        self.folder, self.identity, self.events = folder, identity, events
         self.measured: Dict[str, Any] = {}
         total = total_steps(len(corpus.rows), train)
         arguments = compat.trainer_arguments(
@@ -149,6 +151,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self.identity,
             self.settings.keep,
         )
+        self.events.write("checkpoint", step=self.state.global_step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoint.load_adapter(Path(resume_from_checkpoint), self.model)
@@ -188,6 +191,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         seconds = time.perf_counter() - self.since
         measured = self.trainer.measured
         state.log_history.append({"step": state.global_step, "seconds": seconds, **measured})
+        self.trainer.events.write("step", step=state.global_step, seconds=seconds, **measured)
         self.progress.step(
             state.global_step,
             state.max_steps,

@@ -1,0 +1,54 @@
+"""What is going to be trained, in lines: printed before the first update, and kept in the report of the run."""
+
+from typing import List
+
+from envdoc.train.config import TINY
+from envdoc.train.ready import Ready
+from envdoc.train.run_folder import shown
+
+
+def lines(ready: Ready) -> List[str]:
+    """The plan, a line or more for each section of the run file."""
+    return [*_data(ready), *_model(ready), *_adapter(ready), *_training(ready)]
+
+
+def _data(ready: Ready) -> List[str]:
+    corpus = ready.corpus
+    return [
+        f"Data      {len(corpus.rows)} rows of {corpus.path}: {corpus.tokens:,} tokens, of which "
+        f"{corpus.answer_tokens:,} are learnt; template: {corpus.template}.",
+        *[f"          {note}" for note in corpus.notes],
+    ]
+
+
+def _model(ready: Ready) -> List[str]:
+    quantisation = ready.settings.model.quantization
+    tiny = " (tiny, with random weights, made on the spot)" if ready.settings.model.path == TINY else ""
+    return [
+        f"Model     {shown(ready.base_folder)}{tiny}; {ready.precision.dtype} on {ready.precision.device}"
+        + (f", base in {quantisation}." if quantisation != "none" else "."),
+    ]
+
+
+def _adapter(ready: Ready) -> List[str]:
+    from envdoc.train.model import ADAPTER, trainable
+
+    trained, whole = trainable(ready.model)
+    lora = ready.settings.lora
+    targets = ", ".join(sorted(ready.model.peft_config[ADAPTER].target_modules))
+    return [
+        f"Adapter   LoRA r={lora.r}, alpha={lora.alpha} on {targets}: {trained:,} of {whole:,} parameters train "
+        f"({100 * trained / whole:.2f}%).",
+    ]
+
+
+def _training(ready: Ready) -> List[str]:
+    from envdoc.train.trainer import steps_per_epoch, total_steps
+
+    train, rows = ready.settings.train, len(ready.corpus.rows)
+    return [
+        f"Training  {total_steps(rows, train)} steps of {train.batch_size} x {train.accumulation} rows "
+        f"({steps_per_epoch(rows, train)} an epoch), "
+        f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
+        f"{'on' if train.gradient_checkpointing else 'off'}, a checkpoint every {train.save_every}.",
+    ]
