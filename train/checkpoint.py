@@ -4,7 +4,7 @@
     ├── adapter_config.json, adapter_model.safetensors    as peft saves them; loads as an adapter by itself
     ├── optimizer.safetensors, random.safetensors         tensors
     ├── state.json                                        everything else that is a number or a word
-    ├── trainer_state.json                                transformers' own: steps, epochs, every loss
+    ├── trainer_state.json                                transformers' own: steps, epochs, evaluations
     └── complete.json                                     written last: the run's values, and each file's hash
 
 Nothing is pickled. A checkpoint is written under another name, flushed to the disk and then renamed, so that a
@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from envdoc.train.errors import Diverged, ResumeError, SaveError
 from envdoc.train.fingerprint import file_sha256
+from envdoc.train.history import History
 
 PREFIX = "checkpoint-"
 PARTIAL = ".partial-"
@@ -58,6 +59,7 @@ def write(
     trainer_state: Any,
     identity: Mapping[str, Any],
     keep: int,
+    history: History,
 ) -> Path:
     """Write checkpoint-STEP and drop all but the newest `keep`. Raises SaveError; what was there stays whole."""
     final = run_folder / f"{PREFIX}{step}"
@@ -75,6 +77,7 @@ def write(
             "scheduler": scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "random": _random_values(),
+            "history": history.mark(),
         }
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
         trainer_state.save_to_json(str(partial / "trainer_state.json"))
@@ -150,6 +153,12 @@ def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optiona
     scheduler.load_state_dict(state["scheduler"])
     if scaler is not None and state["scaler"]:
         scaler.load_state_dict(state["scaler"])
+
+
+def history_mark(checkpoint: Path) -> Optional[Dict[str, Any]]:
+    """How far `steps.jsonl` reached at that time; None in a checkpoint from before that file was kept."""
+    state: Dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return state.get("history")
 
 
 def load_random(checkpoint: Path) -> None:

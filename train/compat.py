@@ -106,17 +106,17 @@ def trainer_arguments(values: Dict[str, Any]) -> Any:
     """TrainingArguments with no pickle, no report, no log and no saving of its own."""
     from transformers import TrainingArguments
 
-    return TrainingArguments(
-        report_to="none",
-        disable_tqdm=True,
-        logging_strategy="no",
-        save_strategy="no",
-        logging_nan_inf_filter=False,  # True adds 0.0 for a NaN: why broken runs print `loss: 0.0`
-        remove_unused_columns=False,
-        optim="adamw_torch",  # the default became adamw_torch_fused, whose rounding differs
-        gradient_accumulation_steps=1,  # `Trainer.training_step` here splits the batch itself
-        **values,
-    )
+    ours = {
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+        "save_strategy": "no",
+        "logging_nan_inf_filter": False,  # True adds 0.0 for a NaN: why broken runs print `loss: 0.0`
+        "remove_unused_columns": False,
+        "optim": "adamw_torch",  # the default became adamw_torch_fused, whose rounding differs
+        "gradient_accumulation_steps": 1,  # `Trainer.training_step` here splits the batch itself
+    }
+    return TrainingArguments(**{**ours, **values})
 
 
 def out_of_memory() -> Tuple[Type[Exception], ...]:

@@ -1,10 +1,12 @@
-"""What a run measured, summed up from the log that checkpoints carry across interruptions."""
+"""What a run measured, summed up from the history that goes on across interruptions."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Optional, Tuple
 
 import torch
+
+from envdoc.train.history import History
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,20 @@ class Outcome:
     resumed_from: Optional[str]
 
 
-def outcome(steps: int, history: List[Dict[str, Any]], resume: Optional[Path]) -> Outcome:
-    """Sum up the log of a run that took `steps` updates."""
-    entries = [entry for entry in history if "answer_tokens" in entry]
+def outcome(steps: int, history: History, resume: Optional[Path]) -> Outcome:
+    """Sum up the history of a run that took `steps` updates."""
     peak_bytes, of = peak_memory()
     return Outcome(
         steps=steps,
-        losses=losses_of(history),
-        seconds=sum(entry["seconds"] for entry in entries),
-        tokens=sum(entry["tokens"] for entry in entries),
-        padded_tokens=sum(entry["padded_tokens"] for entry in entries),
-        answer_tokens=sum(entry["answer_tokens"] for entry in entries),
+        losses=history.losses,
+        seconds=history.sums["seconds"],
+        tokens=int(history.sums["tokens"]),
+        padded_tokens=int(history.sums["padded_tokens"]),
+        answer_tokens=int(history.sums["answer_tokens"]),
         peak_bytes=peak_bytes,
         peak_bytes_of=of,
         resumed_from=resume.name if resume else None,
     )
-
-
-def losses_of(history: List[Dict[str, Any]]) -> Tuple[Tuple[int, float], ...]:
-    """(step, loss) of every update in a Trainer's log."""
-    return tuple((entry["step"], entry["loss"]) for entry in history if "answer_tokens" in entry)
 
 
 def peak_memory() -> Tuple[int, str]:

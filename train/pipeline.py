@@ -151,7 +151,8 @@ def _begin(ready: Ready, events: Events) -> None:
 
 def _train(ready: Ready, events: Events) -> Any:
     """Every update; returns the Outcome."""
-    from envdoc.train.trainer import AdapterTrainer, fit
+    from envdoc.train.fit import fit
+    from envdoc.train.trainer import AdapterTrainer
 
     trainer = AdapterTrainer(
         ready.model,
@@ -163,9 +164,7 @@ def _train(ready: Ready, events: Events) -> Any:
         ready.identity,
         events,
     )
-    for callback in _callbacks(ready, trainer, events):
-        trainer.add_callback(callback)
-    return fit(trainer, ready.checkpoint)
+    return fit(trainer, ready.checkpoint, _callbacks(ready, trainer, events))
 
 
 def _callbacks(ready: Ready, trainer: Any, events: Events) -> List[Any]:

@@ -6,25 +6,21 @@ by the number of labels in the whole update, so that 8 x 1 and 1 x 8 give the sa
 """
 
 import math
-import os
-import signal
-import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerState, set_seed
+from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from envdoc.train import checkpoint, compat
 from envdoc.train.batches import Batch, loader
 from envdoc.train.config import Train
-from envdoc.train.errors import Diverged, Interrupted, ModelError
+from envdoc.train.errors import Diverged
 from envdoc.train.events import Events
+from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
-from envdoc.train.outcome import Outcome, losses_of, outcome
-from envdoc.train.progress import Progress
 
 
 def steps_per_epoch(rows: int, train: Train) -> int:
@@ -63,30 +59,29 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         folder: Path,
         identity: Mapping[str, Any],
         events: Events,
+        arguments: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
         self.folder, self.identity, self.events = folder, identity, events
-        self.measured: Dict[str, Any] = {}
+        self.measured: Dict[str, Any] = {}  # of the update that was just computed
+        self.history = History(folder)
         total = total_steps(len(corpus.rows), train)
-        arguments = compat.trainer_arguments(
-            {
-                "output_dir": str(folder),
-                "max_steps": total,
-                "per_device_train_batch_size": train.batch_size * train.accumulation,
-                "learning_rate": train.learning_rate,
-                "lr_scheduler_type": train.schedule,
-                "warmup_steps": math.ceil(total * train.warmup_fraction)
-                if train.schedule != "constant"
-                else 0,
-                "weight_decay": train.weight_decay,
-                "max_grad_norm": train.max_grad_norm,
-                "seed": train.seed,
-                "use_cpu": precision.device.type == "cpu",
-                "bf16": precision.dtype == "bf16",
-                "fp16": precision.dtype == "fp16",
-            }
-        )
-        super().__init__(model=model, args=arguments, train_dataset=list(corpus.rows))
+        values = {
+            "output_dir": str(folder),
+            "max_steps": total,
+            "per_device_train_batch_size": train.batch_size * train.accumulation,
+            "learning_rate": train.learning_rate,
+            "lr_scheduler_type": train.schedule,
+            "warmup_steps": math.ceil(total * train.warmup_fraction) if train.schedule != "constant" else 0,
+            "weight_decay": train.weight_decay,
+            "max_grad_norm": train.max_grad_norm,
+            "seed": train.seed,
+            "use_cpu": precision.device.type == "cpu",
+            "bf16": precision.dtype == "bf16",
+            "fp16": precision.dtype == "fp16",
+            **(arguments or {}),
+        }
+        super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=list(corpus.rows))
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> Any:
@@ -128,8 +123,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _diverged(self, loss: float) -> Diverged:
         step = self.state.global_step + 1
-        before = losses_of(self.state.log_history)
-        told = f"; the last finite one was {before[-1][1]:.4f} at step {before[-1][0]}" if before else ""
+        before = self.history.last
+        told = f"; the last finite one was {before['loss']:.4f} at step {before['step']}" if before else ""
         kept = checkpoint.newest(self.folder)
         return Diverged(
             f"The loss at step {step} is {loss}{told}, so training stopped there.",
@@ -150,6 +145,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self.state,
             self.identity,
             self.settings.keep,
+            self.history,
         )
         self.events.write("checkpoint", step=self.state.global_step)
 
@@ -173,91 +169,3 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: Trainer's formula takes the frozen base for trained."""
         return 0
-
-
-class Watch(TrainerCallback):  # type: ignore[misc]
-    """Writes down each update, says what is to be said, decides when to save, and listens for Ctrl-C."""
-
-    def __init__(self, trainer: AdapterTrainer) -> None:
-        self.trainer = trainer
-        self.progress = Progress(trainer.settings.log_every)
-        self.signal: Optional[int] = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.progress.start(state.global_step, state.max_steps)
-        self.since = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        seconds = time.perf_counter() - self.since
-        measured = self.trainer.measured
-        state.log_history.append({"step": state.global_step, "seconds": seconds, **measured})
-        self.trainer.events.write("step", step=state.global_step, seconds=seconds, **measured)
-        self.progress.step(
-            state.global_step,
-            state.max_steps,
-            measured["loss"],
-            measured["learning_rate"],
-            measured["tokens"] / seconds,
-        )
-        every = state.global_step % self.trainer.settings.save_every == 0
-        if self.signal is not None:
-            control.should_training_stop = True
-        if every or self.signal is not None or state.global_step == state.max_steps:
-            control.should_save = True
-        self.since = time.perf_counter()
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.since = time.perf_counter()  # saving is no training time
-
-    def on_signal(self, number: int, frame: Any) -> None:
-        """First time: stop after this update. Second time: at once; the last checkpoint is whole either way."""
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-        # Not by print: the signal may have come in the middle of one, and Python refuses a second (reentrant call).
-        os.write(2, b"\nStopping after this update, with a checkpoint; press Ctrl-C again to stop at once.\n")
-
-
-def fit(trainer: AdapterTrainer, resume: Optional[Path]) -> Outcome:
-    """Train to the end, from `resume` where given. Raises Diverged, SaveError, ModelError (memory), Interrupted."""
-    if resume is not None and checkpoint.step_of(resume) >= trainer.args.max_steps:
-        # Trainer would add one more update (its loop asks only after an update whether all are done).
-        checkpoint.load_adapter(resume, trainer.model)
-        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
-        return outcome(state.global_step, state.log_history, resume)
-    watch = Watch(trainer)
-    trainer.add_callback(watch)
-    set_seed(trainer.settings.seed)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    before = {number: signal.signal(number, watch.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except compat.out_of_memory():
-        kept = checkpoint.newest(trainer.folder)
-        raise ModelError(
-            f"The GPU ran out of memory at step {trainer.state.global_step + 1}."
-            + (f" {kept.name} is whole." if kept else ""),
-            "Halve `train.batch_size` and double `train.accumulation` (the result is the same), lower "
-            "`data.max_length`, or set `train.gradient_checkpointing=true` or `model.quantization=4bit`.",
-        ) from None
-    except KeyboardInterrupt:
-        raise _interrupted(trainer, watch.signal) from None
-    finally:
-        watch.progress.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if watch.signal is not None and trainer.state.global_step < trainer.state.max_steps:
-        raise _interrupted(trainer, watch.signal)
-    return outcome(trainer.state.global_step, trainer.state.log_history, resume)
-
-
-def _interrupted(trainer: AdapterTrainer, number: Optional[int]) -> Interrupted:
-    kept = checkpoint.newest(trainer.folder)
-    state = trainer.state
-    return Interrupted(
-        f"Stopped at step {state.global_step} of {state.max_steps}; "
-        + (f"`{kept}` is whole." if kept else "no checkpoint was written yet."),
-        "Go on with the same command and --resume." if kept else None,
-        128 + (number or signal.SIGINT),
-    )

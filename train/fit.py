@@ -1,0 +1,108 @@
+"""From the first update to the last: what is written down, said and saved on the way, and how a run ends early."""
+
+import time
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import torch
+from transformers import TrainerCallback, TrainerState, set_seed
+
+from envdoc.train import checkpoint
+from envdoc.train.errors import Interrupted
+from envdoc.train.outcome import Outcome, outcome
+from envdoc.train.progress import Progress, say
+from envdoc.train.signals import StopRequest
+from envdoc.train.trainer import AdapterTrainer
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Writes down each update, says what is to be said, and decides when to save. The first of the callbacks."""
+
+    def __init__(self, trainer: AdapterTrainer, stop: StopRequest) -> None:
+        self.trainer, self.stop = trainer, stop
+        self.progress = Progress(trainer.settings.log_every)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.progress.start(state.global_step, state.max_steps)
+        self.since = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        seconds = time.perf_counter() - self.since
+        measured = self.trainer.measured
+        entry = {"step": state.global_step, "seconds": seconds, **measured}
+        self.trainer.history.append(entry)
+        self.trainer.events.write("step", **entry)
+        self.progress.step(
+            state.global_step,
+            state.max_steps,
+            measured["loss"],
+            measured["learning_rate"],
+            measured["tokens"] / seconds,
+        )
+        every = state.global_step % self.trainer.settings.save_every == 0
+        if self.stop.number is not None:
+            control.should_training_stop = True
+        if every or self.stop.number is not None or state.global_step == state.max_steps:
+            control.should_save = True
+        self.since = time.perf_counter()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.since = time.perf_counter()  # evaluating is no training time
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.since = time.perf_counter()  # nor is saving
+
+
+def fit(
+    trainer: AdapterTrainer, resume: Optional[Path], callbacks: Sequence[TrainerCallback] = ()
+) -> Outcome:
+    """Train to the end, from `resume` where given; `callbacks` are called after our own, in their order.
+
+    Raises Diverged, SaveError, ModelError (memory), Interrupted.
+    """
+    if resume is not None:
+        _restore_history(trainer, resume)
+        if checkpoint.step_of(resume) >= trainer.args.max_steps:
+            # Trainer would add one more update (its loop asks only after an update whether all are done).
+            checkpoint.load_adapter(resume, trainer.model)
+            return outcome(trainer.args.max_steps, trainer.history, resume)
+    stop = StopRequest()
+    watch = Watch(trainer, stop)
+    trainer.add_callback(watch)
+    for callback in callbacks:
+        trainer.add_callback(callback)
+    set_seed(trainer.settings.seed)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        with stop:
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except KeyboardInterrupt:
+        raise _interrupted(trainer, stop) from None
+    finally:
+        watch.progress.stop()
+    if stop.number is not None and trainer.state.global_step < trainer.state.max_steps:
+        raise _interrupted(trainer, stop)
+    return outcome(trainer.state.global_step, trainer.history, resume)
+
+
+def _restore_history(trainer: AdapterTrainer, resume: Path) -> None:
+    mark = checkpoint.history_mark(resume)
+    if mark is None:  # written before `steps.jsonl` was kept
+        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
+        trainer.history.adopt(state.log_history)
+        return
+    lost = trainer.history.restore(mark)
+    if lost:
+        say(f"The losses before {resume.name} are lost: {lost}. The training itself goes on exactly.")
+
+
+def _interrupted(trainer: AdapterTrainer, stop: StopRequest) -> Interrupted:
+    kept = checkpoint.newest(trainer.folder)
+    state = trainer.state
+    return Interrupted(
+        f"Stopped at step {state.global_step} of {state.max_steps}; "
+        + (f"`{kept}` is whole." if kept else "no checkpoint was written yet."),
+        "Go on with the same command and --resume." if kept else None,
+        stop.exit_code,
+    )
