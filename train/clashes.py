@@ -4,32 +4,75 @@ Looked at right after the run file is read, before anything slow: a table, so th
 """
 
 from dataclasses import dataclass
-from typing import Callable, Tuple
+from typing import Any, Callable, Mapping, Sequence, Set, Tuple
 
-from envdoc.train.config import Run
+from envdoc.train.config import Run, flat
 from envdoc.train.errors import ConfigError
+
+Values = Mapping[str, Any]  # {"lora.r": 16, ...}, every key
 
 
 @dataclass(frozen=True)
 class Clash:
     """`holds` is true of a run that asks for both; `message` and `hint` are what is then said."""
 
-    holds: Callable[[Run], bool]
+    holds: Callable[[Values], bool]
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class SaidTwice:
+    """Two keys of which one makes the other mean nothing, given side by side in one place.
+
+    A value on the command line that replaces one of the file is no clash: that is what the command line is for.
+    """
+
+    winner: str
+    loser: str
+    holds: Callable[[Values], bool]
     message: str
     hint: str
 
 
 CLASHES: Tuple[Clash, ...] = (
     Clash(
-        lambda run: bool(run.model.revision) and not run.model.trust_remote_code,
+        lambda v: bool(v["model.revision"]) and not v["model.trust_remote_code"],
         "`model.revision` pins the code of a model, and `model.trust_remote_code` is false, so none would run.",
         "Set `model.trust_remote_code=true`, or leave `model.revision` out.",
     ),
 )
 
+SAID_TWICE: Tuple[SaidTwice, ...] = (
+    SaidTwice(
+        "train.steps",
+        "train.epochs",
+        lambda v: v["train.steps"] > 0,
+        "`train.steps` and `train.epochs` both say how long to train, and `train.steps` would win.",
+        "Leave one out, or set `train.steps=0`.",
+    ),
+    SaidTwice(
+        "train.schedule",
+        "train.warmup_fraction",
+        lambda v: v["train.schedule"] == "constant" and v["train.warmup_fraction"] > 0,
+        "`train.schedule` is constant, which never warms up, and `train.warmup_fraction` asks for a warm-up.",
+        "Leave `train.warmup_fraction` out, or take `train.schedule=linear` or cosine.",
+    ),
+)
 
-def check(run: Run) -> None:
-    """Raises ConfigError for the first pair that does not go together."""
+
+def meaningless(run: Run) -> Set[str]:
+    """The keys whose value means nothing in this run, since another one wins."""
+    values = flat(run)
+    return {pair.loser for pair in SAID_TWICE if pair.holds(values)}
+
+
+def check(run: Run, places: Sequence[Set[str]]) -> None:
+    """Raises ConfigError for the first pair that does not go together; `places` holds the keys given in each place."""
+    values = flat(run)
     for clash in CLASHES:
-        if clash.holds(run):
+        if clash.holds(values):
             raise ConfigError(clash.message, clash.hint)
+    for pair in SAID_TWICE:
+        if pair.holds(values) and any({pair.winner, pair.loser} <= place for place in places):
+            raise ConfigError(pair.message, pair.hint)

@@ -80,6 +80,10 @@ class Run:
     name: Optional[str] = None  # the folder under runs/; by default from the model and the data
     output: Optional[str] = None  # the run's folder itself, in place of runs/NAME
     overwrite: bool = False  # a finished run is never lost by accident
+    proof: Literal["fresh", "same"] = (
+        "fresh"  # at the end a fresh process loads base and adapter from disk; `same`
+    )
+    # leaves that out and saves reading the base once more
     model: Model = field(default_factory=Model)
     data: Data = field(default_factory=Data)
     lora: Lora = field(default_factory=Lora)

@@ -8,10 +8,12 @@ leaves out the lines that they replace.
 
 import datetime
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional
 
+from envdoc.train.private import private
 from envdoc.train.progress import say
 
 NAME = "events.jsonl"
@@ -32,8 +34,10 @@ class Events:
         if self.descriptor is None:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": now, "kind": kind, **values}, ensure_ascii=False, default=str) + "\n"
-        data = line.encode("utf-8", "replace")
+        event = _plain(private({"time": now, "kind": kind, **values}))
+        data = (json.dumps(event, ensure_ascii=False, allow_nan=False, default=str) + "\n").encode(
+            "utf-8", "replace"
+        )
         try:
             written = os.write(self.descriptor, data)
             if written != len(data):
@@ -79,6 +83,17 @@ def effective(events: Iterable[Dict[str, Any]]) -> List[Dict[str, Any]]:
             kept = [old for old in kept if not (old["kind"] in OF_A_STEP and old["step"] > done)]
         kept.append(event)
     return kept
+
+
+def _plain(value: Any) -> Any:
+    """The value with NaN and infinities as text: JSON has no such numbers, and most readers stop at them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value
 
 
 def _cut_torn_line(path: Path) -> None:

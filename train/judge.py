@@ -1,31 +1,33 @@
-"""`envdoc verify`: the verdict on an adapter that lies on the disk."""
+"""`envdoc verify`: the verdict on an adapter that lies on the disk. It is also how a run judges its own, at the end."""
 
 import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from envdoc.train.config import Model
-from envdoc.train.errors import AdapterError, ModelError
+from envdoc.train.errors import AdapterError, ConfigError, ModelError
 from envdoc.train.libraries import load_libraries
 from envdoc.train.progress import say
+from envdoc.train.told import CONFIG_FILE, Told, find_adapter, read_told
 
 
-def judge(folder: Path, base: Optional[str], form: str, static: Optional[str] = None) -> int:
+def judge(named: Path, base: Optional[str], form: str, static: Optional[str] = None) -> int:
     """Print the verdict as text or JSON; 0 where the adapter is real, 1 where it is not. Raises TrainError.
 
-    `static` names a JSON file with what was read off the folder before: its checks lead those of the document.
+    `named` is an adapter's folder, a checkpoint's, or a run's. `static` names a JSON file with what was read off the
+    folder before: its checks lead those of the document.
     """
     started = time.monotonic()
+    folder = find_adapter(named)
     described = _describe(folder)
+    told = read_told(folder)
     load_libraries()
-    from envdoc.train import receipt as receipts
-    from envdoc.train.verify import prove_folder, read_receipt
+    from envdoc.train.verify import prove_folder
 
-    receipt = read_receipt(folder / receipts.NAME)
-    base_folder, loaded = _load_base(folder, described, receipt, base)
-    proof = prove_folder(folder, loaded, receipt, base_folder)
+    base_folder, loaded, place = _load_base(folder, described, told, base)
+    proof = prove_folder(folder, loaded, told, base_folder, place)
     if form == "json":
         before = json.loads(Path(static).read_text(encoding="utf-8")) if static else {"checks": []}
         document = {
@@ -35,6 +37,7 @@ def judge(folder: Path, base: Optional[str], form: str, static: Optional[str] = 
             "base": str(base_folder),
             "real": proof.real,
             "checks": before["checks"] + proof.to_json(),
+            "place": place,
             "seconds": round(time.monotonic() - started, 3),
         }
         print(json.dumps(document, indent=2, ensure_ascii=False))
@@ -50,7 +53,7 @@ def judge(folder: Path, base: Optional[str], form: str, static: Optional[str] = 
 
 
 def _describe(folder: Path) -> Dict[str, Any]:
-    path = folder / "adapter_config.json"
+    path = folder / CONFIG_FILE
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -66,21 +69,24 @@ def _describe(folder: Path) -> Dict[str, Any]:
 
 
 def _load_base(
-    folder: Path, described: Mapping[str, Any], receipt: Optional[Mapping[str, Any]], given: Optional[str]
-) -> Any:
-    from envdoc.train.model import check_folder, check_quantisation, choose_precision, load_base
+    folder: Path, described: Mapping[str, Any], told: Optional[Told], given: Optional[str]
+) -> Tuple[Path, Any, Mapping[str, Any]]:
+    """The base's folder, the base as it was trained on as far as this machine can, and on what it computes."""
+    from envdoc.train import compat, witness
+    from envdoc.train.model import check_folder, load_base
 
     named = given or described.get("base_model_name_or_path")
     if not named:
         raise AdapterError(
             f"`{folder}/adapter_config.json` names no base model.", "Name its folder with `--base FOLDER`."
         )
-    told = receipt["run"] if receipt else {}
+    run = told.run if told else {}
     model = Model(
         path=str(named),
-        quantization=told.get("model.quantization", "none"),
-        trust_remote_code=bool(told.get("model.trust_remote_code", False)),
-        revision=told.get("model.revision"),
+        dtype=(told.dtype if told else None) or "auto",  # type: ignore[arg-type]
+        quantization=told.quantization if told else "none",  # type: ignore[arg-type]
+        trust_remote_code=bool(run.get("model.trust_remote_code", False)),
+        revision=run.get("model.revision"),
     )
     try:
         base_folder = check_folder(model)
@@ -89,11 +95,38 @@ def _load_base(
         raise AdapterError(
             f"The base model of `{folder}` cannot be used: {error.message}", moved or error.hint
         ) from None
-    precision = choose_precision(model)
+    model, precision = _as_it_was(model)
+    _same_threads(told, precision)
+    base = load_base(base_folder, model, precision)
+    if model.quantization != "none":
+        base = compat.prepare_quantised(
+            base
+        )  # as in training: norms and head in fp32 answer a little otherwise
+    return base_folder, base, witness.place(precision.device, precision.dtype, model.quantization)
+
+
+def _as_it_was(model: Model) -> Tuple[Model, Any]:
+    """The model as trained, or, with a note, in what this machine can compute in."""
+    from envdoc.train.model import check_quantisation, choose_precision
+
+    try:
+        precision = choose_precision(model)
+    except ConfigError as error:
+        model = replace(model, dtype="auto")
+        precision = choose_precision(model)
+        say(f"note: {error.message} The base model is loaded in {precision.dtype} instead.")
     if model.quantization != "none":
         try:
             check_quantisation(model.quantization, precision)
         except ModelError as error:
             say(f"note: {error.message} The base model is loaded unquantised instead.")
             model = replace(model, quantization="none")
-    return base_folder, load_base(base_folder, model, precision)
+    return model, precision
+
+
+def _same_threads(told: Optional[Told], precision: Any) -> None:
+    """On a CPU sums are split by the number of threads, and another split rounds otherwise."""
+    import torch
+
+    if precision.device.type == "cpu" and told is not None and told.witness is not None:
+        torch.set_num_threads(max(1, min(int(told.witness["threads"]), torch.get_num_threads())))

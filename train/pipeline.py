@@ -8,12 +8,13 @@ runs/NAME/
 └── loss.png, report.html
 """
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from envdoc.train import clashes, plan, run_folder, runfile
+from envdoc.train import page, plan, run_files, run_folder, runfile, usage
 from envdoc.train.config import TINY
 from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, SaveError
@@ -44,7 +45,13 @@ def run(
             print(line, flush=True)
         if dry_run:
             return _rehearse(ready)
-        return _perform(ready)
+        with _recorded(asked) as events:
+            _begin(ready, events)
+            done = _train(ready, events)
+            made = _save_and_prove(ready, done, events)
+            ready = ready.without_model()  # the process that comes next wants its memory
+            _prove_fresh(ready, made, events)
+            return _conclude(ready, made, events)
 
 
 def _ask(
@@ -58,7 +65,6 @@ def _ask(
     from envdoc.train.context import read_context
 
     settings, source = runfile.load(config_file, overrides)
-    clashes.check(settings)
     print(f"Run       {settings.folder}, from {source}.", flush=True)
     try:
         context = read_context(context_file)
@@ -124,17 +130,20 @@ def _rehearse(ready: Ready) -> int:
     return 0
 
 
-def _perform(ready: Ready) -> int:
-    """Train, save, prove, and leave the run's folder as a record of all of it."""
-    run_folder.clear(ready.folder, ready.asked.resume)
-    events = Events(ready.folder / EVENTS)
+@contextlib.contextmanager
+def _recorded(asked: Asked) -> Iterator[Events]:
+    """The run's folder as a record of whatever happens in it: events, their end, and the report.
+
+    Takes no Ready: this frame outlives the model.
+    """
+    run_folder.clear(asked.folder, asked.resume)
+    events = Events(asked.folder / EVENTS)
     try:
-        _begin(ready, events)
-        done = _train(ready, events)
-        made = _save_and_prove(ready, done, events)
-        return _conclude(ready, made, events)
+        yield events
     except BaseException as error:
         events.write("end", outcome=type(error).__name__, message=getattr(error, "message", str(error)))
+        with contextlib.suppress(OSError, ValueError):  # the error itself is what must be told
+            page.write(asked.folder)
         raise
     finally:
         events.close()
@@ -142,9 +151,28 @@ def _perform(ready: Ready) -> int:
 
 def _begin(ready: Ready, events: Events) -> None:
     """What is written before the first update."""
-    from envdoc.train import checkpoint
+    from envdoc.train import checkpoint, receipt
+    from envdoc.train.trainer import total_steps
 
-    events.write("start", attempt="resumed" if ready.checkpoint else "fresh", source=ready.asked.source)
+    libraries = receipt.environment()
+    try:
+        run_files.write(ready, run_files.environment(ready, libraries))
+    except OSError as error:
+        raise SaveError(f"`{ready.folder}` cannot be written: {checkpoint.reason(error)}.") from None
+    events.write(
+        "start",
+        attempt="resumed" if ready.checkpoint else "fresh",
+        step=checkpoint.step_of(ready.checkpoint) if ready.checkpoint else 0,
+        steps=total_steps(len(ready.corpus.rows), ready.settings.train),
+        source=ready.asked.source,
+        plan=plan.lines(ready),
+        data={"sha256": ready.corpus.sha256, "encoded_sha256": ready.corpus.encoded_sha256},
+        base={"fingerprint": ready.fingerprint},
+        libraries=libraries["libraries"],
+        gpu=libraries["gpu"],
+        adapter=shown(ready.adapter_folder),
+        again=usage.again(shown(ready.folder / run_files.RUN), bool(ready.settings.output)),
+    )
     if ready.checkpoint:
         events.write("resume", step=checkpoint.step_of(ready.checkpoint), checkpoint=ready.checkpoint.name)
 
@@ -190,9 +218,9 @@ def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
             checkpoint.flush(path)
         checkpoint.replace_folder(partial, adapter)
         probe = ready.corpus.rows[0].input_ids[:PROBE_TOKENS]
-        proof = prove_saved(ready.model, adapter, probe)
+        proof, answers = prove_saved(ready.model, adapter, probe)
         hashed = adapter_sha256(adapter_tensors(ready.model))
-        made = receipt.make(ready, done, hashed, probe, proof)
+        made = receipt.make(ready, done, hashed, probe, answers, proof)
         receipt.write(made, adapter)
         return made
     except (OSError, SafetensorError) as error:
@@ -202,27 +230,52 @@ def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
         ) from None
 
 
+def _prove_fresh(ready: Ready, made: Dict[str, Any], events: Events) -> None:
+    """Have a process that knows nothing of this one load what was saved; its verdict goes into the receipt `made`."""
+    from envdoc.train import checkpoint, fresh, receipt
+
+    if ready.settings.proof != "fresh" or not made["proof"]["real"]:
+        return
+    fresh.free_memory()
+    say("Loading base and adapter once more, in a fresh process ...")
+    receipt.add_check(made, fresh.prove_fresh(ready.adapter_folder))
+    try:
+        receipt.write(made, ready.adapter_folder)
+    except OSError as error:
+        raise SaveError(
+            f"The receipt of `{ready.adapter_folder}` could not be written: {checkpoint.reason(error)}.",
+            "The adapter itself is whole; `envdoc verify` judges it again.",
+        ) from None
+
+
 def _conclude(ready: Ready, made: Dict[str, Any], events: Events) -> int:
     """Draw, say and write down how it ended; the exit code."""
     from envdoc.train import curve, receipt
 
-    picture = ready.folder / "loss.png"
-    losses = made["training"]["losses"]
-    no_curve = curve.draw(losses, picture, f"{ready.folder.name}: {len(ready.corpus.rows)} rows")
-    for line in [*receipt.lines(made["training"]), *receipt.proof_lines(made)]:
-        print(line)
-    print(f"No loss curve was drawn: {no_curve}." if no_curve else f"Loss curve: {shown(picture)}")
-    adapter = shown(ready.adapter_folder)
-    real = made["proof"]["real"]
-    events.write("end", outcome="proved" if real else "not real", steps=made["training"]["steps"])
-    if not real:
-        failed = ", ".join(check["name"] for check in made["proof"]["checks"] if check["ok"] is False)
-        print(f"The adapter in {adapter} is NOT real: {failed} failed.")
-        return 1
-    print(
-        "Proved: read back from disk, the adapter equals the weights in memory and changes the model's output."
+    training, proof = made["training"], made["proof"]
+    title = f"{ready.folder.name}: {len(ready.corpus.rows)} rows"
+    picture, note = curve.draw(training["losses"], ready.folder, title)
+    failed = [check["name"] for check in proof["checks"] if check["ok"] is False]
+    events.write(
+        "end",
+        outcome="not real" if failed else "proved",
+        steps=training["steps"],
+        message=f"The adapter is not real: {', '.join(failed)} failed." if failed else receipt.verdict(made),
     )
+    report = page.write(ready.folder)
+    for line in [*receipt.lines(training), *receipt.proof_lines(made)]:
+        print(line)
+    if note:
+        print(f"The loss curve: {note}.")
+    print(f"Report: {shown(report)}" + (f"; loss curve: {shown(picture)}" if picture else ""))
+    adapter = shown(ready.adapter_folder)
+    if failed:
+        print(f"The adapter in {adapter} is NOT real: {', '.join(failed)} failed.")
+        return 1
+    print(receipt.verdict(made))
     print(f"Adapter: {adapter} (with its receipt, {receipt.NAME})")
+    for command, purpose in usage.commands(adapter):
+        print(f"         {command}    # {purpose}")
     return 0
 
 

@@ -1,6 +1,6 @@
 """What is handed from step to step of a run: first what was asked for, then everything that stands ready to train."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Optional
 
@@ -51,6 +51,10 @@ class Ready:
     def adapter_folder(self) -> Path:
         """Where the finished adapter lies."""
         return self.asked.folder / "adapter"
+
+    def without_model(self) -> "Ready":
+        """The same without the model, so that nothing holds its memory any more."""
+        return replace(self, model=None)
 
     @property
     def pad_id(self) -> int:

@@ -3,22 +3,26 @@
 import datetime
 import json
 import platform
+import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 
-from envdoc.train import compat
+from envdoc.train import compat, fresh, witness
 from envdoc.train.checkpoint import ADAPTER_FILE, flush
 from envdoc.train.config import flat
 from envdoc.train.fingerprint import file_sha256
 from envdoc.train.model import Precision
 from envdoc.train.outcome import Outcome
+from envdoc.train.private import private
 from envdoc.train.ready import Ready
+from envdoc.train.told import RECEIPT
 from envdoc.train.verify import Check, Proof
 
-NAME = "envdoc-receipt.json"
+NAME = RECEIPT
 SCHEMA_VERSION = 1
+_NUMBERS = re.compile(r"\[[-\d\s.,e]*\]")  # a list of numbers alone: probe, losses, logits
 
 
 def environment() -> Dict[str, Any]:
@@ -56,9 +60,14 @@ def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
 
 
 def make(
-    ready: Ready, done: Outcome, adapter_sha256: str, probe: Sequence[int], proof: Proof
+    ready: Ready,
+    done: Outcome,
+    adapter_sha256: str,
+    probe: Sequence[int],
+    answers: Optional[Mapping[str, Any]],
+    proof: Proof,
 ) -> Dict[str, Any]:
-    """The receipt of an adapter that was just saved and judged."""
+    """The receipt of an adapter that was just saved and judged; `answers` to the probe are those of witness.take."""
     context, corpus = ready.asked.context, ready.corpus
     file = ready.adapter_folder / ADAPTER_FILE
     return {
@@ -86,17 +95,30 @@ def make(
             "file_sha256": file_sha256(file),
             "bytes": file.stat().st_size,
             "probe": list(probe),
+            "witness": {**answers, "place": _place(ready)} if answers is not None else None,
         },
         "training": training(done, ready.precision),
         "proof": {"real": proof.real, "checks": proof.to_json()},
     }
 
 
+def _place(ready: Ready) -> Dict[str, Any]:
+    precision = ready.precision
+    return witness.place(precision.device, precision.dtype, ready.settings.model.quantization)
+
+
+def add_check(receipt: Dict[str, Any], check: Mapping[str, Any]) -> None:
+    """One more check of the proof."""
+    receipt["proof"]["checks"].append(dict(check))
+    receipt["proof"]["real"] = receipt["proof"]["real"] and check["ok"] is not False
+
+
 def write(receipt: Mapping[str, Any], folder: Path) -> Path:
     """Write the receipt into the adapter's folder, whole or not at all. Raises OSError."""
     path = folder / NAME
     partial = folder / f".{NAME}"
-    partial.write_text(json.dumps(receipt, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(private(dict(receipt)), indent=2, ensure_ascii=False)
+    partial.write_text(_NUMBERS.sub(_on_one_line, text) + "\n", encoding="utf-8")
     flush(partial)
     partial.replace(path)
     return path
@@ -116,3 +138,20 @@ def lines(measured: Mapping[str, Any]) -> List[str]:
 def proof_lines(receipt: Mapping[str, Any]) -> List[str]:
     """A line for each check of the proof."""
     return [Check(**check).line() for check in receipt["proof"]["checks"]]
+
+
+def verdict(receipt: Mapping[str, Any]) -> str:
+    """What the proof of a real adapter comes to, in a sentence that says no more than was seen."""
+    here = (
+        "Proved: read back from disk, the adapter equals the weights in memory and changes the model's output"
+    )
+    tried = [check for check in receipt["proof"]["checks"] if check["name"] == fresh.NAME]
+    if not tried:
+        return f"{here}."
+    if tried[0]["ok"] is None:
+        return f"{here}; whether it does so in a fresh process is open, as told above."
+    return f"{here}; a fresh process that loads base and adapter gets the trained model's output."
+
+
+def _on_one_line(match: "re.Match[str]") -> str:
+    return re.sub(r"\s+", " ", match.group()).replace("[ ", "[").replace(" ]", "]")

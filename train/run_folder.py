@@ -13,6 +13,7 @@ FREE_TO_CHANGE = {
     "name",
     "output",
     "overwrite",
+    "proof",
     "model.path",
     "model.trust_remote_code",
     "model.revision",
@@ -22,6 +23,9 @@ FREE_TO_CHANGE = {
     "train.keep",
     "train.log_every",
 }
+
+# What a run leaves beside its checkpoints and its adapter.
+OURS = ("events.jsonl", "steps.jsonl", "run.yaml", "environment.json", "loss.png", "loss.svg", "report.html")
 
 
 def check_place(asked: Asked) -> None:
@@ -78,7 +82,6 @@ def checkpoint_to_resume(folder: Path, identity: Dict[str, Any]) -> Path:
 def clear(folder: Path, resume: bool) -> None:
     """Remove what an earlier run of this folder left, and nothing that is not ours."""
     from envdoc.train.checkpoint import PARTIAL, PREFIX
-    from envdoc.train.events import NAME as EVENTS
 
     for path in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(path, ignore_errors=True)
@@ -86,7 +89,7 @@ def clear(folder: Path, resume: bool) -> None:
         return
     for path in [*folder.glob(f"{PREFIX}*"), folder / "adapter"]:
         shutil.rmtree(path, ignore_errors=True)
-    for name in ("loss.png", EVENTS):
+    for name in OURS:
         (folder / name).unlink(missing_ok=True)
 
 

@@ -18,6 +18,7 @@ from typing import (
     get_type_hints,
 )
 
+from envdoc.train import clashes
 from envdoc.train.config import Lora, Run, flat
 from envdoc.train.errors import ConfigError
 
@@ -63,8 +64,8 @@ def load(file: Optional[str], overrides: Sequence[str]) -> Tuple[Run, str]:
             _read_yaml(DEFAULT_FILE),
             "the built-in example (no run file was given, and there is no ./envdoc.yaml)",
         )
-    values = _flatten(raw, file or DEFAULT_FILE.name)
-    values.update(replaced)
+    in_file = _flatten(raw, file or DEFAULT_FILE.name)
+    values = {**in_file, **replaced}
     if replaced:
         source += f", with {', '.join(sorted(replaced))} replaced"
     run = _build(Run, values, "")
@@ -75,6 +76,7 @@ def load(file: Optional[str], overrides: Sequence[str]) -> Tuple[Run, str]:
         raise ConfigError(
             f"`name` must be a plain folder name, and is `{run.name}`.", "Use `output` for a path."
         )
+    clashes.check(run, (set(in_file), set(replaced)))
     return run, source
 
 

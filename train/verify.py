@@ -5,20 +5,20 @@ beside a newer file still loads without an error and leaves the base as it was. 
 as a number, and an adapter is real only where none fails.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
+from envdoc.train import witness
 from envdoc.train.checkpoint import ADAPTER_FILE
 from envdoc.train.errors import AdapterError
 from envdoc.train.fingerprint import adapter_sha256, base_fingerprint, file_sha256
 from envdoc.train.model import ADAPTER
+from envdoc.train.told import CONFIG_FILE, Told
 
 OLD_FILE = "adapter_model.bin"  # what peft below 0.7 wrote, and what old scripts still read
-CONFIG_FILE = "adapter_config.json"
 REREAD = "reread"
 PROBE_TOKENS = 64
 
@@ -71,8 +71,11 @@ def adapter_tensors(model: Any, adapter: str = ADAPTER) -> Tensors:
     return tensors
 
 
-def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Proof:
-    """Just after training: the file against the weights in memory, and the file's output against theirs."""
+def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Tuple[Proof, Optional[Dict[str, Any]]]:
+    """Just after training: the file against the weights in memory, and the file's output against theirs.
+
+    With it comes what the trained model answered to the probe (witness.py), where the file is what it should be.
+    """
     memory = adapter_tensors(model)
     checks, tensors = check_file(folder, memory)
     if tensors is not None:
@@ -81,7 +84,7 @@ def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Proof:
         )
     if tensors is None or not all(check.ok is not False for check in checks):
         checks.append(Check("output", None, "not compared, since the file is not what it should be"))
-        return Proof(tuple(checks))
+        return Proof(tuple(checks)), None
     model.eval()
     model.load_adapter(str(folder), adapter_name=REREAD)
     trained = logits(model, probe)
@@ -96,11 +99,15 @@ def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Proof:
     told = f"output from disk and from memory differ by {apart:.3g}; the adapter's own effect is {moved:.4g}"
     checks.append(Check("reload", apart <= 0.01 * moved, told))
     checks.append(_differs(again, plain))
-    return Proof(tuple(checks))
+    return Proof(tuple(checks)), witness.take(trained, plain)
 
 
-def prove_folder(folder: Path, base: Any, receipt: Optional[Mapping[str, Any]], base_folder: Path) -> Proof:
-    """Later: the file against the adapter that its config describes on this base, and against its receipt.
+def prove_folder(
+    folder: Path, base: Any, told: Optional[Told], base_folder: Path, place: Mapping[str, Any]
+) -> Proof:
+    """Later: the file against the adapter that its config describes on this base, and against what lies beside it.
+
+    `place` says on what the base computes (witness.py).
 
     Raises AdapterError where the config is none that this peft can lay on the base.
     """
@@ -119,29 +126,35 @@ def prove_folder(folder: Path, base: Any, receipt: Optional[Mapping[str, Any]], 
     if str(getattr(config.peft_type, "value", config.peft_type)) != "LORA":
         raise AdapterError(f"`{folder}` holds a {config.peft_type} adapter; only LoRA can be judged.")
     checks, tensors = check_file(folder, adapter_tensors(model))
-    probe = _probe(receipt, base)
-    if receipt is None:
-        checks.append(Check("receipt", None, "there is none beside the adapter, so no hash can be compared"))
-    else:
-        told = receipt["adapter"]
-        if tensors is not None:
-            checks.append(_equal("hash", adapter_sha256(tensors), told["sha256"], "its receipt"))
-            checks.append(
-                _equal("file hash", file_sha256(folder / ADAPTER_FILE), told["file_sha256"], "its receipt")
-            )
-        checks.append(
-            _equal("base model", base_fingerprint(base_folder), receipt["base"]["fingerprint"], "its receipt")
-        )
+    probe = _probe(told, base)
+    checks += _against(told, folder, tensors, base_folder)
     named_right = all(check.ok is not False for check in checks if check.name in ("names", "shapes", "keys"))
     if tensors is None or not named_right:
         checks.append(Check("output", None, "not compared, since the file's tensors are not the adapter's"))
         return Proof(tuple(checks))
     model.eval()
     set_peft_model_state_dict(model, tensors)
-    trained = logits(model, probe)
+    adapted = logits(model, probe)
     with model.disable_adapter():
-        checks.append(_differs(trained, logits(model, probe)))
+        plain = logits(model, probe)
+    if told is not None and told.witness is not None:
+        checks.append(Check("trained model", *witness.compare(told.witness, place, adapted, plain)))
+    checks.append(_differs(adapted, plain))
     return Proof(tuple(checks))
+
+
+def _against(
+    told: Optional[Told], folder: Path, tensors: Optional[Tensors], base_folder: Path
+) -> List[Check]:
+    """The file and the base against the hashes that lie beside the adapter."""
+    if told is None:
+        return [Check("receipt", None, "there is none beside the adapter, so no hash can be compared")]
+    checks = []
+    if tensors is not None:
+        if told.sha256 is not None:
+            checks.append(_equal("hash", adapter_sha256(tensors), told.sha256, told.of))
+        checks.append(_equal("file hash", file_sha256(folder / ADAPTER_FILE), told.file_sha256, told.of))
+    return [*checks, _equal("base model", base_fingerprint(base_folder), told.fingerprint, told.of)]
 
 
 def check_file(folder: Path, expected: Mapping[str, torch.Tensor]) -> Tuple[List[Check], Optional[Tensors]]:
@@ -217,22 +230,6 @@ def read_tensors(folder: Path) -> Tensors:
         raise ValueError(str(error)) from None
 
 
-def read_receipt(path: Path) -> Optional[Dict[str, Any]]:
-    """The receipt beside an adapter; None where there is none. Raises AdapterError where it cannot be read."""
-    if not path.is_file():
-        return None
-    try:
-        receipt: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        receipt["adapter"]["sha256"], receipt["adapter"]["file_sha256"], receipt["base"]["fingerprint"]
-        receipt["run"]["model.quantization"], receipt["training"]["dtype"]
-        return receipt
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AdapterError(
-            f"`{path}` is no receipt that this envdoc reads: {type(error).__name__} {error}.",
-            "Remove it to judge the adapter without it.",
-        ) from None
-
-
 def logits(model: Any, ids: Sequence[int]) -> torch.Tensor:
     """The model's logits (length, vocabulary) in fp32 for one row of token ids."""
     device = next(model.parameters()).device
@@ -241,10 +238,10 @@ def logits(model: Any, ids: Sequence[int]) -> torch.Tensor:
     return output.logits[0].float()
 
 
-def _probe(receipt: Optional[Mapping[str, Any]], base: Any) -> List[int]:
+def _probe(told: Optional[Told], base: Any) -> List[int]:
     """The row that the receipt tells, or else ids spread over the vocabulary: a foreign adapter has no row."""
-    if receipt is not None and receipt["adapter"].get("probe"):
-        return list(receipt["adapter"]["probe"])
+    if told is not None and told.probe:
+        return told.probe
     vocabulary = base.get_input_embeddings().weight.shape[0]
     return [(7919 * place) % vocabulary for place in range(1, 33)]
 
