@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from envdoc.train import page, plan, run_files, run_folder, runfile, usage
 from envdoc.train.config import TINY
@@ -44,7 +44,7 @@ def run(
         for line in plan.lines(ready):
             print(line, flush=True)
         if dry_run:
-            return _rehearse(ready)
+            return _rehearse(ready, Path(scratch))
         with _recorded(asked) as events:
             _begin(ready, events)
             done = _train(ready, events)
@@ -124,8 +124,22 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
     return model
 
 
-def _rehearse(ready: Ready) -> int:
-    """The end of a dry run."""
+def _rehearse(ready: Ready, scratch: Path) -> int:
+    """The end of a dry run: a few updates whose result is thrown away, and what they tell of time and memory."""
+    from envdoc.train import checkpoint, rehearsal
+    from envdoc.train.trainer import total_steps
+
+    updates = total_steps(len(ready.corpus.rows), ready.settings.train)
+    if ready.checkpoint:
+        updates -= checkpoint.step_of(ready.checkpoint)
+    if updates > 0:
+        say(f"Rehearsing {rehearsal.UPDATES} updates, of which nothing is kept ...")
+        trainer = _trainer(
+            ready, scratch, Events(None), kind=rehearsal.Rehearsal, arguments=rehearsal.arguments()
+        )
+        seen, measured = rehearsal.rehearse(trainer, updates)
+        for line in measured.lines(seen, updates):
+            print(line)
     print("Nothing was trained (--dry-run).")
     return 0
 
@@ -180,19 +194,32 @@ def _begin(ready: Ready, events: Events) -> None:
 def _train(ready: Ready, events: Events) -> Any:
     """Every update; returns the Outcome."""
     from envdoc.train.fit import fit
+
+    trainer = _trainer(ready, ready.folder, events)
+    return fit(trainer, ready.checkpoint, _callbacks(ready, trainer, events))
+
+
+def _trainer(
+    ready: Ready,
+    folder: Path,
+    events: Events,
+    kind: Any = None,
+    arguments: Optional[Mapping[str, Any]] = None,
+) -> Any:
+    """The run's trainer, or one of another `kind`; `arguments` replace those of transformers' Trainer."""
     from envdoc.train.trainer import AdapterTrainer
 
-    trainer = AdapterTrainer(
+    return (kind or AdapterTrainer)(
         ready.model,
         ready.corpus,
         ready.pad_id,
         ready.settings.train,
         ready.precision,
-        ready.folder,
+        folder,
         ready.identity,
         events,
+        arguments,
     )
-    return fit(trainer, ready.checkpoint, _callbacks(ready, trainer, events))
 
 
 def _callbacks(ready: Ready, trainer: Any, events: Events) -> List[Any]:
