@@ -6,6 +6,7 @@ The child is `envdoc verify` itself, so that everybody can do the same again.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,14 @@ from typing import Any, Dict, Optional, Tuple
 NAME = "fresh process"
 LIMIT_SECONDS = 3600  # the base has just been read once, so this only ends a child that hangs
 LAUNCH = Path(__file__).parent / "launch.py"
+OF_A_RANK = (
+    "ENVDOC_RANKS",
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)  # the child is alone
 
 
 def free_memory() -> None:
@@ -34,10 +43,12 @@ def free_memory() -> None:
 def prove_fresh(adapter: Path, limit_seconds: float = LIMIT_SECONDS) -> Dict[str, Any]:
     """One check, as `Check.to_json` has it: `ok` is None where the child could not try, which `detail` explains."""
     started = time.monotonic()
+    environment = {name: value for name, value in os.environ.items() if name not in OF_A_RANK}
     command = [sys.executable, str(LAUNCH), "verify", str(adapter), "--format", "json"]
     try:
         done = subprocess.run(
             command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=limit_seconds,

@@ -77,6 +77,7 @@ def main(words: List[str]) -> int:
         print(__doc__ if words[:1] in (["-h"], ["--help"]) else __doc__.split("\n\n")[1], file=sys.stderr)
         return 0 if words[:1] in (["-h"], ["--help"]) else 2
     make_importable()
+    _print_anything()
     from envdoc.train.errors import TrainError
 
     try:
@@ -104,6 +105,13 @@ def main(words: List[str]) -> int:
             "`envdoc why` reads such a traceback; checkpoints there are go on with --resume.",
         )
         return 2
+
+
+def _print_anything() -> None:
+    """A file name that the terminal's encoding lacks must not end a run of hours with a UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def train(words: List[str]) -> int:

@@ -4,6 +4,7 @@ import logging
 import sys
 
 from envdoc.train.errors import ModelError
+from envdoc.train.progress import moves
 
 
 def load_libraries() -> None:
@@ -27,4 +28,4 @@ def load_libraries() -> None:
         ) from None
     from envdoc.train.compat import quiet
 
-    quiet(progress_bars=sys.stderr.isatty())
+    quiet(progress_bars=moves(sys.stderr))

@@ -1,8 +1,9 @@
 """What is said while it trains: one moving line on a terminal, plain lines elsewhere. Everything on stderr."""
 
+import os
 import sys
 import time
-from typing import Any, Optional
+from typing import Any, Optional, TextIO
 
 
 class Progress:
@@ -15,7 +16,7 @@ class Progress:
     def start(self, done: int, total: int) -> None:
         """Begin at update `done` of `total`."""
         self.done_at_start, self.started = done, time.monotonic()
-        if sys.stderr.isatty():
+        if moves(sys.stderr):
             from tqdm import tqdm
 
             self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
@@ -43,6 +44,11 @@ class Progress:
         """Leave the line as it is."""
         if self.bar is not None:
             self.bar.close()
+
+
+def moves(stream: TextIO) -> bool:
+    """Whether a line there can be written over: a terminal, and none that calls itself dumb (Emacs, some CI)."""
+    return stream.isatty() and os.environ.get("TERM", "") != "dumb"
 
 
 def say(line: str) -> None:

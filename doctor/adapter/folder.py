@@ -15,6 +15,7 @@ CONFIG = "adapter_config.json"
 SAFE, OLD = "adapter_model.safetensors", "adapter_model.bin"
 MLX = "adapters.safetensors"
 RECEIPT = "envdoc-receipt.json"
+CHECKPOINT = "complete.json"  # what a checkpoint of `envdoc train` lists itself in
 ADAPTER_FILES = (SAFE, OLD, MLX)
 WHOLE = re.compile(r"(?:pytorch_model|model)(?:-\d{5}-of-\d{5})?\.(?:bin|safetensors)")
 MOST_CONFIG_BYTES = 1 << 22
@@ -57,6 +58,20 @@ class AdapterFolder:
         if "enable_lora" in config or "merge_weights" in config:
             return "peft below 0.3"
         return "peft" if self.config is not None else ""
+
+
+def of_run(path: Path) -> Path:
+    """The adapter that the folder of a run of `envdoc train` means: the finished one, else its newest checkpoint.
+
+    Any other folder is what it is: checkpoints that somebody else's Trainer left are judged as such.
+    """
+    if (path / CONFIG).exists():
+        return path
+    if (path / "adapter" / CONFIG).is_file():
+        return path / "adapter"
+    found = [file.parent for file in path.glob(f"checkpoint-*/{CHECKPOINT}")]
+    numbered = [folder for folder in found if re.fullmatch(r"checkpoint-\d+", folder.name)]
+    return max(numbered, key=lambda folder: int(folder.name.rpartition("-")[2]), default=path)
 
 
 def read_folder(path: Path) -> AdapterFolder:

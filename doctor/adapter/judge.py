@@ -7,6 +7,7 @@ from envdoc.doctor.adapter.checks import check_archive
 from envdoc.doctor.adapter.config_checks import check_config
 from envdoc.doctor.adapter.folder import CONFIG, OLD, SAFE, AdapterFolder
 from envdoc.doctor.adapter.names import clean
+from envdoc.doctor.adapter.receipt import check_receipt
 from envdoc.doctor.adapter.verdict import Check, FileVerdict, Verdict
 
 # Files of one save are written within moments; a file system may tell time by two seconds.
@@ -37,6 +38,7 @@ def judge(folder: AdapterFolder, peft: Peft) -> Verdict:
         numbers = sum(tensor.count for tensor in archive.tensors.values())
         files.append(FileVerdict(archive.path.name, verdict, len(archive.tensors), numbers, archive.bytes))
     checks += _beside(folder)
+    checks += check_receipt(folder)
     nested = any(clean(name) != name for archive in folder.archives for name in archive.tensors)
     named = (folder.config or {}).get("base_model_name_or_path")
     base = str(named or "")

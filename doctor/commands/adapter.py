@@ -57,11 +57,13 @@ def verify(
 
 
 def _folder(path: Path) -> Path:
+    from envdoc.doctor.adapter.folder import of_run
+
     if not path.is_dir():
         raise EnvdocError(
             f"There is no adapter folder at `{path}`.", "`envdoc train` prints where it saves one."
         )
-    return path
+    return of_run(path)
 
 
 def _compare(first: "AdapterFolder", second: "AdapterFolder", form: str) -> int:

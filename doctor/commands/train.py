@@ -55,7 +55,7 @@ def train(
 
 def verify(
     adapter: Path = typer.Argument(
-        ..., metavar="ADAPTER", help="The folder of an adapter, whoever wrote it."
+        ..., metavar="ADAPTER", help="The folder of an adapter, whoever wrote it, or of a run."
     ),
     other: Optional[Path] = typer.Argument(
         None, metavar="[OTHER]", help="A second one: say what differs, by layer."
