@@ -98,10 +98,16 @@ def _plain(value: Any) -> Any:
 
 def _cut_torn_line(path: Path) -> None:
     """Cut off what follows the last line end: a write that a full disk or a power cut tore."""
-    if not path.exists():
+    if not path.is_file():
         return
     with path.open("rb+") as stream:
-        content = stream.read()
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            stream.truncate(whole)
+        size = stream.seek(0, os.SEEK_END)
+        start = size
+        while start > 0:
+            start = max(0, start - 65536)
+            stream.seek(start)
+            whole = start + stream.read(65536).rfind(b"\n") + 1
+            if whole > start or start == 0:
+                if whole != size:
+                    stream.truncate(whole)
+                return

@@ -60,6 +60,8 @@ def compare(
     """
     if list(adapted.shape) != list(told["shape"]):
         return False, f"its logits are {list(adapted.shape)}, and the trained model's were {told['shape']}"
+    if not bool(torch.isfinite(adapted).all()):
+        return False, "its logits are not finite"
     size = " x ".join(map(str, adapted.shape))
     if bits_sha256(adapted) == told["sha256"]:
         return True, f"its {size} logits equal the trained model's bit for bit"
@@ -71,8 +73,8 @@ def compare(
         largest = max(largest, float(trained.abs().max()))
     seen = f"its logits differ from the trained model's by up to {apart:.3g}, the base's by up to {moved:.4g}"
     other = differences(told.get("place") or {}, here)
-    if not apart <= (ELSEWHERE if other else SAME_PLACE) * moved:  # `not <=`, so that a NaN is no match
-        if not other or not apart <= largest:
+    if apart > (ELSEWHERE if other else SAME_PLACE) * moved:
+        if not other or apart > largest:
             return False, seen
         return None, f"{seen}: too near to each other for a verdict, since {_sentence(other)}"
     return True, seen + (f" ({_sentence(other)})" if other else "")

@@ -2,25 +2,15 @@
 
 import html
 import json
-import os
 import re
-import shutil
-import subprocess
 
 import pytest
+from browser import needs_browser, run
 from report_samples import HOSTILE, LARGE, ROOT, judged
 
 from envdoc.doctor.report import html_style, renderer
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-BROWSER = os.environ.get("ENVDOC_TEST_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = pytest.mark.skipif(
-    BROWSER is None,
-    reason="no Chromium: `apt-get install chromium`, or name one with ENVDOC_TEST_BROWSER",
-)
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync",
-         "--enable-logging=stderr", "--virtual-time-budget=3000")  # fmt: skip
+pytestmark = needs_browser
 # The page under test is an iframe, since a window of 390 pixels is narrower than Chromium allows; what is seen in it
 # is written into the outer page, which is then dumped.
 MEASURE = """
@@ -66,11 +56,6 @@ def browse(folder, pages, *flags):
     body = re.search(r"<body>(.*)</body>", done.stdout, re.DOTALL)
     assert body, done.stderr
     return json.loads(html.unescape(body.group(1))), re.findall(r"CONSOLE.*", done.stderr)
-
-
-def run(folder, *arguments):
-    command = [BROWSER, *FLAGS, f"--user-data-dir={folder}/profile", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,8 @@ def inside(forked):
 
 @pytest.fixture(scope="session")
 def finished(forked, tmp_path_factory):
-    """A folder with a short finished run of the built-in example, told a context as the doctor tells it."""
+    """A folder with a short finished run of the built-in example, told a context as the doctor tells it, and proved
+    by a fresh process."""
     folder = tmp_path_factory.mktemp("finished")
     told = {
         "envdoc_version": "9.9",
@@ -54,6 +55,7 @@ def finished(forked, tmp_path_factory):
     }
     (folder / "context.json").write_text(json.dumps(told))
     words = ["train", "--context", "context.json", "train.steps=12", "train.save_every=5"]
+    words += ["proof=fresh"]
     done = forked.finish(words, folder)
     assert 0 == done.returncode, done.stderr
     (folder / "stdout").write_text(done.stdout)

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from train_children import LAUNCH, LIMIT_SECONDS, environment
+from train_children import LAUNCH, LIMIT_SECONDS, environment, quick
 
 # Requests come as lines on stdin; {"pid"} is told when a run has started, {"pid", "code"} when it has ended.
 SERVER = """
@@ -161,7 +161,7 @@ class ForkedRuns:
         folder.mkdir()
         (folder / "in").write_text(stdin or "", encoding="utf-8")
         told = {
-            "words": [str(word) for word in words],
+            "words": quick(words),
             "cwd": str(cwd),
             "environ": environ or environment(),
             "text": text,

@@ -165,3 +165,18 @@ def test_every_example_is_a_run_file(empty_folder):
     examples = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.yaml"))
 
     assert ["qlora-4bit", "quickstart"] == [load(str(path), [])[0].name for path in examples]
+
+
+def test_keys_that_do_not_go_together_are_refused(empty_folder):
+    """One sentence that names both, and what to leave out; replacing a value of the file is no clash."""
+    both = "`train.steps` and `train.epochs` both say how long to train, and `train.steps` would win."
+    assert (both, "Leave one out, or set `train.steps=0`.") == refusal("train.steps=5", "train.epochs=2")
+    assert (
+        "`train.schedule` is constant" in refusal("train.schedule=constant", "train.warmup_fraction=0.1")[0]
+    )
+    assert "`model.revision` pins the code" in refusal("model=x", "model.revision=abc")[0]
+    (empty_folder / "run.yaml").write_text("train: {epochs: 2}\n")
+    assert (5, 2) == (lambda train: (train.steps, train.epochs))(load("run.yaml", ["train.steps=5"])[0].train)
+    (empty_folder / "run.yaml").write_text("train: {epochs: 2, steps: 3}\n")
+    assert both == refusal(file="run.yaml")[0]
+    assert 2 == load("run.yaml", ["train.steps=0"])[0].train.epochs
