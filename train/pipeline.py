@@ -231,7 +231,7 @@ def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
     """Save the adapter, read it back, judge it; returns the receipt that then lies beside it."""
     from safetensors import SafetensorError
 
-    from envdoc.train import checkpoint, receipt
+    from envdoc.train import checkpoint, compat, receipt
     from envdoc.train.fingerprint import adapter_sha256
     from envdoc.train.verify import PROBE_TOKENS, adapter_tensors, prove_saved
 
@@ -239,6 +239,7 @@ def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
     partial = ready.folder / f"{checkpoint.PARTIAL}adapter"
     try:
         shutil.rmtree(partial, ignore_errors=True)
+        compat.undo_autocast(ready.model)
         checkpoint.check_finite(ready.model)
         checkpoint.save_adapter(ready.model, partial)
         for path in partial.iterdir():

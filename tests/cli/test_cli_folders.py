@@ -1,5 +1,6 @@
 """Folders on the command line: `verify` of any adapter without torch, `check --model DIR`, `fix --model DIR`."""
 
+import hashlib
 import json
 import struct
 
@@ -51,6 +52,28 @@ def test_verify_needs_no_torch(envdoc, bare, tmp_path):
     told = document(envdoc("verify", still, "--format", "json", "--python", bare))
     assert (False, ["lora_B"]) == (told["real"], [c["name"] for c in told["checks"] if c["level"] == "error"])
     assert "not real" == told["files"][0]["verdict"]
+
+
+def test_verify_without_torch_reads_the_receipt(envdoc, bare, tmp_path):
+    """A run's folder means its adapter, an unfinished one its newest checkpoint; the hash beside the file counts."""
+    run = tmp_path / "run"
+    run.mkdir()
+    done, early, late = (adapter(run / name) for name in ("adapter", "checkpoint-9", "checkpoint-10"))
+    sha256 = hashlib.sha256((done / "adapter_model.safetensors").read_bytes()).hexdigest()
+    (done / "envdoc-receipt.json").write_text(json.dumps({"adapter": {"file_sha256": sha256}}))
+    for path in (early, late):
+        listed = {"files": {"adapter_model.safetensors": sha256 if path == early else "0" * 64}}
+        (path / "complete.json").write_text(json.dumps(listed))
+
+    real = document(envdoc("verify", run, "--format", "json", "--python", bare))
+    done.rename(tmp_path / "elsewhere")
+    other = envdoc("verify", run, "--format", "json", "--python", bare)
+
+    assert (str(done), True) == (real["adapter"], real["real"])
+    assert [True] == [check["ok"] for check in real["checks"] if check["name"] == "receipt"]
+    told = document(other)
+    assert (1, str(late)) == (other.returncode, told["adapter"])
+    assert ["receipt"] == [check["name"] for check in told["checks"] if check["ok"] is False]
 
 
 def test_verify_two_folders(envdoc, tmp_path):

@@ -75,7 +75,7 @@ def test_select_and_fail_on(envdoc, patient):
 def test_train_and_verify(envdoc, patient, tmp_path):
     """A run file and a replaced value; the adapter is proved twice; its receipt names environment and lock."""
     example = ROOT / "examples" / "quickstart.yaml"
-    done = envdoc("train", example, "train.epochs=2", "name=short", "--python", patient)
+    done = envdoc("train", example, "train.epochs=2", "name=short", "proof=same", "--python", patient)
 
     assert 0 == done.returncode, done.stderr
     adapter = tmp_path / "runs" / "short" / "adapter"

@@ -1,6 +1,7 @@
 """A whole run from rows to a proved adapter, what it leaves, and what verify says of adapters that are not real."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -48,9 +49,9 @@ print(json.dumps(sorted(p.name for p in Path("tampered").iterdir())))
 
 # What must fail for each of them, and nothing else may.
 FAILING = {
-    "zero": {"lora_B", "hash", "file hash", "output"},
-    "one-zero": {"lora_B", "hash", "file hash"},
-    "nan": {"finite", "hash", "file hash", "output"},
+    "zero": {"lora_B", "hash", "file hash", "trained model", "output"},
+    "one-zero": {"lora_B", "hash", "file hash", "trained model"},
+    "nan": {"finite", "hash", "file hash", "trained model", "output"},
     "removed": {"names", "hash", "file hash"},
     "empty": {"names", "lora_B", "hash", "file hash"},
     "renamed": {"keys", "names", "hash", "file hash"},
@@ -68,8 +69,15 @@ def test_the_default_run_ends_with_a_proved_adapter(finished):
     lines = (finished / "stdout").read_text().splitlines()
 
     assert "Run       runs/default, from the built-in example (no run file was given" in lines[0]
-    assert "Adapter: runs/default/adapter (with its receipt, envdoc-receipt.json)" == lines[-1]
-    assert lines[-2].startswith("Proved: read back from disk, the adapter equals the weights in memory")
+    place = lines.index("Adapter: runs/default/adapter (with its receipt, envdoc-receipt.json)")
+    assert "Report: runs/default/report.html; loss curve: runs/default/loss.png" == lines[place - 2]
+    assert lines[place - 1].startswith(
+        "Proved: read back from disk, the adapter equals the weights in memory"
+    )
+    assert lines[place - 1].endswith(
+        "a fresh process that loads base and adapter gets the trained model's output."
+    )
+    assert "envdoc verify runs/default/adapter    # prove it again, here or elsewhere" == lines[-1].strip()
     assert [] == [line for line in lines if line.startswith("FAIL")]
     pairs = losses(finished / "runs/default")
     assert list(range(1, 13)) == [step for step, _ in pairs]
@@ -162,7 +170,10 @@ def test_verify_knows_the_real_one_and_every_tampered_one(finished, inside, laun
 
 
 def test_verify_speaks_in_lines_and_refuses_misuse(finished, launch_many, tmp_path):
-    """Text form: a line a check and a verdict; no adapter, a lost base or a foreign config: exit 2, one sentence."""
+    """Text form: a line a check and a verdict; no adapter, a lost base or a foreign config: exit 2, one sentence.
+
+    A run's folder means its adapter, and a checkpoint is judged by the list that it keeps of itself.
+    """
     lost = tmp_path / "lost"
     shutil.copytree(finished / "runs/default/adapter", lost)
     config = json.loads((lost / "adapter_config.json").read_text())
@@ -176,10 +187,16 @@ def test_verify_speaks_in_lines_and_refuses_misuse(finished, launch_many, tmp_pa
     shutil.copytree(finished / "runs/default/adapter", broken)
     (broken / "envdoc-receipt.json").write_text("{}")
 
-    text, nothing, gone, moved, strange, torn, form = launch_many(
+    other = tmp_path / "other"
+    shutil.copytree(finished / "runs/default/checkpoint-12", other)
+    shutil.copy(finished / "runs/default/checkpoint-10/adapter_model.safetensors", other)
+
+    text, nothing, part, mixed, gone, moved, strange, torn, form = launch_many(
         finished,
-        ["verify", "runs/default/adapter"],
         ["verify", "runs/default"],
+        ["verify", "runs"],
+        ["verify", "runs/default/checkpoint-10"],
+        ["verify", str(other)],
         ["verify", str(lost)],
         ["verify", str(lost), "--base", "runs/default/base"],
         ["verify", str(newer)],
@@ -189,7 +206,11 @@ def test_verify_speaks_in_lines_and_refuses_misuse(finished, launch_many, tmp_pa
 
     assert (0, "ok   file: 42 tensors") == (text["code"], text["out"][:21])
     assert "The adapter in `runs/default/adapter` is real" in text["out"].splitlines()[-1]
-    assert (2, "error: `runs/default` holds no adapter: there is no adapter_config.json in it.") == (
+    assert "ok   trained model: its 63 x 1024 logits equal the trained model's bit for bit" in text["out"]
+    assert (0, "ok   file hash:") == (part["code"], re.search("ok   file hash:", part["out"]).group())
+    assert "equals that of its checkpoint" in part["out"]
+    assert (1, True) == (mixed["code"], "NOT real: file hash failed." in mixed["out"])
+    assert (2, "error: `runs` holds no adapter: there is no adapter_config.json in it.") == (
         nothing["code"],
         nothing["err"].splitlines()[0],
     )
@@ -221,7 +242,8 @@ def test_a_finished_run_is_not_lost(finished, launch_many):
     assert (2, True) == (both["code"], "throws away what --resume would go on from" in both["err"])
     assert 0 == dry["code"], dry["err"]
     plan = dry["out"].splitlines()
-    assert ["Run", "Data", "Model", "Adapter", "Training", "Nothing"] == [line.split()[0] for line in plan]
+    words = ["Run", "Data", "Model", "Adapter", "Training", "Time", "Memory", "Nothing"]
+    assert words == [line.split()[0] for line in plan]
     assert "118 rows" in plan[1] and "58,368 of 911,232 parameters train" in plan[3]
     assert "30 steps of 8 x 1 rows (15 an epoch)" in plan[4]
     assert before == receipt(finished / "runs/default")
