@@ -7,22 +7,23 @@
     ├── trainer_state.json                                transformers' own: steps, epochs, evaluations
     └── complete.json                                     written last: the run's values, and each file's hash
 
-Nothing is pickled. A checkpoint is written under another name, flushed to the disk and then renamed, so that a
-crash at any instant leaves the previous one whole.
+Nothing is pickled. A checkpoint is written under another name, flushed to the disk, read back and then renamed, so
+that a crash at any instant leaves the previous one whole.
 """
 
 import json
 import os
-import random
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-import numpy
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from envdoc.train import random_state, reread
+from envdoc.train.config import Run, flat
 from envdoc.train.errors import Diverged, ResumeError, SaveError
 from envdoc.train.fingerprint import file_sha256
 from envdoc.train.history import History
@@ -31,6 +32,7 @@ PREFIX = "checkpoint-"
 PARTIAL = ".partial-"
 COMPLETE = "complete.json"
 ADAPTER_FILE = "adapter_model.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
 
 
 def check_finite(model: Any) -> None:
@@ -49,52 +51,79 @@ def save_adapter(model: Any, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)
 
 
-def write(
-    run_folder: Path,
-    step: int,
-    model: Any,
-    optimizer: Any,
-    scheduler: Any,
-    scaler: Optional[Any],
-    trainer_state: Any,
-    identity: Mapping[str, Any],
-    keep: int,
-    history: History,
-) -> Path:
-    """Write checkpoint-STEP and drop all but the newest `keep`. Raises SaveError; what was there stays whole."""
-    final = run_folder / f"{PREFIX}{step}"
-    partial = run_folder / f"{PARTIAL}{PREFIX}{step}"
-    check_finite(model)
+def write_adapter(model: Any, partial: Path, final: Path) -> None:
+    """Save the adapter as `final`, whole or not at all. Raises OSError, SafetensorError; leaves no `partial`."""
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         save_adapter(model, partial)
-        tensors, values = _split(optimizer.state_dict())
-        save_file(tensors, str(partial / "optimizer.safetensors"))
-        save_file(_random_tensors(), str(partial / "random.safetensors"))
-        state = {
-            "optimizer": values,
-            "scheduler": scheduler.state_dict(),
-            "scaler": scaler.state_dict() if scaler is not None else None,
-            "random": _random_values(),
-            "history": history.mark(),
-        }
-        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        trainer_state.save_to_json(str(partial / "trainer_state.json"))
-        files = {path.name: file_sha256(path) for path in sorted(partial.iterdir())}
-        complete = {"step": step, "run": dict(identity), "files": files}
-        (partial / COMPLETE).write_text(json.dumps(complete, indent=1), encoding="utf-8")
         for path in partial.iterdir():
             flush(path)
         replace_folder(partial, final)
-    except (OSError, SafetensorError) as error:
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Everything of a run that a checkpoint holds, as it is between two updates."""
+
+    step: int
+    model: Any
+    adapter: Mapping[str, torch.Tensor]  # the trained weights under the names that the file must have
+    optimizer: Any
+    scheduler: Any
+    scaler: Optional[Any]
+    trainer_state: Any
+    history: History
+    halvings: int  # of the micro-batch, for want of memory
+    identity: Mapping[str, Any]
+
+
+def write(run_folder: Path, moment: Moment, keep: int) -> Path:
+    """Write checkpoint-STEP, read it back, and only then drop all but the newest `keep`.
+
+    Raises SaveError where the disk refused or does not give back what it took; what was there stays whole.
+    """
+    final = run_folder / f"{PREFIX}{moment.step}"
+    partial = run_folder / f"{PARTIAL}{PREFIX}{moment.step}"
+    check_finite(moment.model)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_adapter(moment.model, partial)
+        tensors, values = _split(moment.optimizer.state_dict())
+        save_file(tensors, str(partial / OPTIMIZER_FILE))
+        save_file(_random_tensors(), str(partial / "random.safetensors"))
+        state = {
+            "optimizer": values,
+            "scheduler": moment.scheduler.state_dict(),
+            "scaler": moment.scaler.state_dict() if moment.scaler is not None else None,
+            "random": _random_values(),
+            "history": moment.history.mark(),
+            "halvings": moment.halvings,
+        }
+        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        moment.trainer_state.save_to_json(str(partial / "trainer_state.json"))
+        for path in partial.iterdir():
+            flush(path)
+        reread.check_file(partial / ADAPTER_FILE, moment.adapter)
+        reread.check_file(partial / OPTIMIZER_FILE, tensors)
+        files = {path.name: file_sha256(path) for path in sorted(partial.iterdir())}
+        complete = {"step": moment.step, "run": dict(moment.identity), "files": files}
+        (partial / COMPLETE).write_text(json.dumps(complete, indent=1), encoding="utf-8")
+        flush(partial / COMPLETE)
+        replace_folder(partial, final)
+    except (OSError, SafetensorError, reread.Unfaithful) as error:
         shutil.rmtree(partial, ignore_errors=True)
         kept = newest(run_folder)
         raise SaveError(
-            f"Checkpoint {step} could not be written to `{run_folder}`: {reason(error)}.",
-            f"Make room, then go on with --resume from {kept.name}, which is whole."
-            if kept
-            else "Make room, then start again; no earlier checkpoint was there.",
+            f"Checkpoint {moment.step} could not be written to `{run_folder}`: {reason(error)}.",
+            ("Look at the disk" if isinstance(error, reread.Unfaithful) else "Make room")
+            + (
+                f", then go on with --resume from {kept.name}, which is whole."
+                if kept
+                else ", then start again; no earlier checkpoint was there."
+            ),
         ) from None
     for old in _checkpoints(run_folder)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
@@ -122,10 +151,12 @@ def step_of(checkpoint: Path) -> int:
 
 def check_identity(checkpoint: Path, identity: Mapping[str, Any]) -> None:
     """Raises ResumeError, saying what differs, where another run made the checkpoint."""
-    before = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["run"]
+    # A key that came after the checkpoint was written had its default in effect then.
+    defaults = {**flat(Run()), "world_size": 1}
+    before = {**defaults, **json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["run"]}
     differing = [
         f"{key} was {before.get(key)} and is {identity.get(key)}"
-        for key in sorted({*before, *identity})
+        for key in sorted(identity)
         if before.get(key) != identity.get(key)
     ]
     if differing:
@@ -148,8 +179,8 @@ def load_adapter(checkpoint: Path, model: Any) -> None:
 
 def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optional[Any]) -> None:
     """Put optimizer, schedule and scaler back as they were."""
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    optimizer.load_state_dict(_join(load_file(str(checkpoint / "optimizer.safetensors")), state["optimizer"]))
+    state = _state(checkpoint)
+    optimizer.load_state_dict(_join(load_file(str(checkpoint / OPTIMIZER_FILE)), state["optimizer"]))
     scheduler.load_state_dict(state["scheduler"])
     if scaler is not None and state["scaler"]:
         scaler.load_state_dict(state["scaler"])
@@ -157,21 +188,28 @@ def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optiona
 
 def history_mark(checkpoint: Path) -> Optional[Dict[str, Any]]:
     """How far `steps.jsonl` reached at that time; None in a checkpoint from before that file was kept."""
-    state: Dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    return state.get("history")
+    return _state(checkpoint).get("history")
+
+
+def halvings(checkpoint: Path) -> int:
+    """How often the micro-batch had been halved by then."""
+    return int(_state(checkpoint).get("halvings", 0))
 
 
 def load_random(checkpoint: Path) -> None:
     """Put the generators of Python, numpy and torch back as they were."""
-    state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))["random"]
+    values = _state(checkpoint)["random"]
     tensors = load_file(str(checkpoint / "random.safetensors"))
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, position, has_gauss, cached = state["numpy"]
-    numpy.random.set_state((name, tensors["numpy"].numpy().astype("uint32"), position, has_gauss, cached))
-    torch.random.set_rng_state(tensors["torch"])
-    if "cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.random.set_rng_state(tensors["cuda"])
+    version, words, gauss = values["python"]
+    name, position, has_gauss, cached = values["numpy"]
+    random_state.put(
+        random_state.RandomState(
+            python=(version, tuple(words), gauss),
+            numpy=(name, tensors["numpy"].numpy().astype("uint32"), position, has_gauss, cached),
+            torch=tensors["torch"],
+            cuda=tensors.get("cuda"),
+        )
+    )
 
 
 def replace_folder(partial: Path, final: Path) -> None:
@@ -229,17 +267,18 @@ def _join(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dic
 
 
 def _random_tensors() -> Dict[str, torch.Tensor]:
-    words = numpy.random.get_state()[1]
-    tensors = {
-        "torch": torch.random.get_rng_state(),
-        "numpy": torch.from_numpy(numpy.asarray(words).astype("int64")),
-    }
-    if torch.cuda.is_available():
-        tensors["cuda"] = torch.cuda.random.get_rng_state()
-    return tensors
+    now = random_state.take()
+    tensors = {"torch": now.torch, "numpy": torch.from_numpy(now.numpy[1].astype("int64"))}
+    return tensors if now.cuda is None else {**tensors, "cuda": now.cuda}
 
 
 def _random_values() -> Dict[str, Any]:
-    version, words, gauss = random.getstate()
-    name, _, position, has_gauss, cached = numpy.random.get_state()
-    return {"python": [version, list(words), gauss], "numpy": [name, position, has_gauss, cached]}
+    now = random_state.take()
+    version, words, gauss = now.python
+    name, _, *rest = now.numpy
+    return {"python": [version, list(words), gauss], "numpy": [name, *rest]}
+
+
+def _state(checkpoint: Path) -> Dict[str, Any]:
+    state: Dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    return state

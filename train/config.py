@@ -66,6 +66,7 @@ class Train:
     warmup_fraction: float = 0.03  # Adam's second moments are poor in the first steps
     weight_decay: float = 0.0  # B starts at zero and is small; decay only pulls it back
     max_grad_norm: float = 1.0  # one strange row must not undo an epoch; 0 is off
+    stop_when_diverging: bool = True  # hours of a lost run cost money; divergence.py has the rule
     gradient_checkpointing: bool = True  # a second forward pass for a fraction of the memory
     seed: int = 42  # order of the rows, start of A, dropout
     save_every: int = 200  # updates between checkpoints: what a crash may cost

@@ -7,8 +7,9 @@ from typing import Any, Optional, Sequence
 import torch
 from transformers import TrainerCallback, TrainerState, set_seed
 
-from envdoc.train import checkpoint
-from envdoc.train.errors import Interrupted
+from envdoc.train import checkpoint, compat
+from envdoc.train.errors import Interrupted, ModelError
+from envdoc.train.out_of_memory import ADVICE
 from envdoc.train.outcome import Outcome, outcome
 from envdoc.train.progress import Progress, say
 from envdoc.train.signals import StopRequest
@@ -39,8 +40,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             measured["learning_rate"],
             measured["tokens"] / seconds,
         )
+        self.trainer.guard.after_update(
+            bool(self.trainer.accelerator.optimizer_step_was_skipped), measured["learning_rate"]
+        )
         every = state.global_step % self.trainer.settings.save_every == 0
         if self.stop.number is not None:
+            self.trainer.events.write("signal", step=state.global_step, number=self.stop.number)
             control.should_training_stop = True
         if every or self.stop.number is not None or state.global_step == state.max_steps:
             control.should_save = True
@@ -77,6 +82,13 @@ def fit(
     try:
         with stop:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except compat.out_of_memory():  # outside of an update's passes: the optimizer's own state, an evaluation
+        kept = checkpoint.newest(trainer.folder)
+        raise ModelError(
+            f"The GPU ran out of memory after step {trainer.state.global_step}."
+            + (f" {kept.name} is whole." if kept else ""),
+            f"Halve `train.batch_size` and double `train.accumulation`. {ADVICE}",
+        ) from None
     except KeyboardInterrupt:
         raise _interrupted(trainer, stop) from None
     finally:

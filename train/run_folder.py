@@ -1,5 +1,6 @@
 """The run's folder: what may lie there before a run starts, and what makes a resumed run the same run."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Dict, Optional
@@ -22,6 +23,7 @@ FREE_TO_CHANGE = {
     "train.save_every",
     "train.keep",
     "train.log_every",
+    "train.stop_when_diverging",
 }
 
 # What a run leaves beside its checkpoints and its adapter.
@@ -62,6 +64,7 @@ def identity_of(settings: Run, corpus: Any, fingerprint: str, precision: Any) ->
     values["the base model's fingerprint"] = fingerprint
     values["the dtype"] = precision.dtype
     values["the kind of device"] = precision.device.type
+    values["world_size"] = int(os.environ.get("WORLD_SIZE", 1))  # processes, as torchrun tells it
     return values
 
 
@@ -87,7 +90,7 @@ def clear(folder: Path, resume: bool) -> None:
         shutil.rmtree(path, ignore_errors=True)
     if resume:
         return
-    for path in [*folder.glob(f"{PREFIX}*"), folder / "adapter"]:
+    for path in [*folder.glob(f"{PREFIX}*"), folder / "adapter", folder / "last-good"]:
         shutil.rmtree(path, ignore_errors=True)
     for name in OURS:
         (folder / name).unlink(missing_ok=True)

@@ -6,21 +6,25 @@ by the number of labels in the whole update, so that 8 x 1 and 1 x 8 give the sa
 """
 
 import math
+import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
-from envdoc.train import checkpoint, compat
+from envdoc.train import checkpoint, compat, out_of_memory, random_state
 from envdoc.train.batches import Batch, loader
 from envdoc.train.config import Train
-from envdoc.train.errors import Diverged
+from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
+from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
+from envdoc.train.progress import say
+from envdoc.train.verify import adapter_tensors
 
 
 def steps_per_epoch(rows: int, train: Train) -> int:
@@ -65,6 +69,9 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.folder, self.identity, self.events = folder, identity, events
         self.measured: Dict[str, Any] = {}  # of the update that was just computed
         self.history = History(folder)
+        self.guard = Guard(model, folder, train, precision, self.history, events)
+        self.halvings = 0  # of the micro-batch, for want of memory
+        self.vocabulary = 0  # the last axis of the logits, known from the first forward pass on
         total = total_steps(len(corpus.rows), train)
         values = {
             "output_dir": str(folder),
@@ -98,59 +105,140 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
     def training_step(
         self, model: Any, inputs: Dict[str, List[Batch]], num_items_in_batch: Any = None
     ) -> torch.Tensor:
+        """The gradients of one update, in as many micro-batches as memory asks for; raises Diverged, ModelError."""
         model.train()
         batches = inputs["micro_batches"]
-        targets = sum(int((batch["labels"][:, 1:] != MASKED).sum()) for batch in batches)
-        total = 0.0
-        for batch in batches:
-            on_device = self._prepare_inputs(dict(batch))
-            labels = on_device.pop("labels")
-            with self.compute_loss_context_manager():
-                logits = model(**on_device).logits
-            loss = answer_loss(logits, labels) / targets
-            total += float(loss.detach())
-            if not math.isfinite(total):
-                raise self._diverged(total)
-            self.accelerator.backward(loss)
+        targets = self._labels_of_update(batches)
+        start = random_state.take()
+        while True:
+            parts = out_of_memory.cut(batches, self.halvings)
+            try:
+                losses = self._passes(model, parts, targets)
+                break
+            except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
+                full = out_of_memory.of_whom(error)
+                if full is None:
+                    raise
+            self._halve(batches, full)
+            random_state.put(start)  # without dropout, as if the smaller micro-batch had been asked for
+        loss = self._whole_loss(losses)
+        if not math.isfinite(loss):
+            place = next((at for at, part in enumerate(losses) if not math.isfinite(part)), len(losses) - 1)
+            random_state.put(start)
+            raise self.guard.not_finite(loss, lambda: self._forward_again(model, parts[: place + 1]))
+        gradient = self._gradient_norm()
+        self.guard.judge(loss, gradient, self.vocabulary)
         self.measured = {
-            "loss": total,
+            "loss": loss,
             "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
+            # JSON has no infinity; with fp16 one means that loss scaling skips the update
+            "grad_norm": gradient if gradient is not None and math.isfinite(gradient) else None,
             "tokens": sum(int(batch["attention_mask"].sum()) for batch in batches),
-            "padded_tokens": sum(batch["input_ids"].numel() for batch in batches),
+            "padded_tokens": sum(part["input_ids"].numel() for part in parts),
             "answer_tokens": targets,
         }
-        return torch.tensor(total, device=self.args.device)
+        return torch.tensor(loss, device=self.args.device)
 
-    def _diverged(self, loss: float) -> Diverged:
-        step = self.state.global_step + 1
-        before = self.history.last
-        told = f"; the last finite one was {before['loss']:.4f} at step {before['step']}" if before else ""
-        kept = checkpoint.newest(self.folder)
-        return Diverged(
-            f"The loss at step {step} is {loss}{told}, so training stopped there.",
-            "Lower `train.learning_rate`, or use `model.dtype=bf16` or fp32 in place of fp16."
-            + (f" {kept.name} is whole." if kept else ""),
+    def _passes(self, model: Any, parts: List[Batch], targets: int) -> List[float]:
+        """Forward and backward of each micro-batch; its share of the update's loss. One wait for the GPU in all."""
+        losses = []
+        for part in parts:
+            logits, labels = self._logits(model, part)
+            loss = answer_loss(logits, labels) / targets
+            losses.append(loss.detach())
+            del logits, labels  # else the last part's live on beside the next one's
+            self.accelerator.backward(loss)
+        return [float(loss) for loss in torch.stack(losses).tolist()]
+
+    def _logits(self, model: Any, part: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The model's logits of one micro-batch, and its labels."""
+        on_device = self._prepare_inputs(dict(part))
+        labels = on_device.pop("labels")
+        with self.compute_loss_context_manager():
+            logits = model(**on_device).logits
+        self.vocabulary = logits.shape[-1]
+        return logits, labels
+
+    def _forward_again(self, model: Any, parts: List[Batch]) -> Iterator[None]:
+        """The forward passes of these micro-batches once more; the caller sets hooks before the last of them."""
+        for part in parts[:-1]:
+            with torch.no_grad():
+                self._logits(model, part)
+        yield
+        self._logits(model, parts[-1])
+        yield
+
+    def _labels_of_update(self, batches: List[Batch]) -> int:
+        """The labels of the whole update, over all processes: what its loss is divided by."""
+        return sum(int((batch["labels"][:, 1:] != MASKED).sum()) for batch in batches)
+
+    def _whole_loss(self, losses: List[float]) -> float:
+        """The loss of the whole update, over all processes."""
+        return sum(losses)
+
+    def _gradient_norm(self) -> Optional[float]:
+        """The norm of the whole gradient before clipping; None where another engine holds the gradients."""
+        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+        if not gradients:
+            return None
+        norm = torch.norm(torch.stack([torch.norm(gradient.float()) for gradient in gradients]))
+        scaler = self._scaler()
+        return float(norm) / (scaler.get_scale() if scaler is not None else 1.0)
+
+    def _halve(self, batches: List[Batch], full: str) -> None:
+        """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""
+        before = out_of_memory.cut(batches, self.halvings)
+        after = out_of_memory.cut(batches, self.halvings + 1)
+        step, was, now = self.state.global_step + 1, _most_rows(before), _most_rows(after)
+        if len(before) == len(after) or self.args.world_size > 1:
+            kept = checkpoint.newest(self.folder)
+            raise ModelError(
+                f"{full[:1].upper()}{full[1:]} ran out of memory at step {step}"
+                + (" on one row." if len(before) == len(after) else f" on {was} rows.")
+                + (f" {kept.name} is whole." if kept else ""),
+                (
+                    ""
+                    if len(before) == len(after)
+                    else "Halve `train.batch_size` and double `train.accumulation`. "
+                )
+                + out_of_memory.ADVICE,
+            )
+        out_of_memory.let_go(self.model)
+        self.halvings += 1
+        self.events.write("oom", step=step, micro_batch_was=was, micro_batch_is=now)
+        say(
+            f"note: Out of memory ({full}) at step {step} with {was} rows in a pass; going on with {now}, and as many "
+            "more passes an update. The update is the same"
+            + (", but for the dropout drawn." if _drops(self.model) else ".")
         )
 
     # From here on: how Trainer saves and loads, in our own files (checkpoint.py).
 
     def _save_checkpoint(self, model: Any, trial: Any, metrics: Any = None) -> None:
-        checkpoint.write(
-            self.folder,
-            self.state.global_step,
-            self.model,
-            self.optimizer,
-            self.lr_scheduler,
-            self._scaler(),
-            self.state,
-            self.identity,
-            self.settings.keep,
-            self.history,
+        since, step = time.perf_counter(), self.state.global_step
+        adapter = adapter_tensors(self.model)
+        self.guard.check_moved(adapter)
+        moment = checkpoint.Moment(
+            step=step,
+            model=self.model,
+            adapter=adapter,
+            optimizer=self.optimizer,
+            scheduler=self.lr_scheduler,
+            scaler=self._scaler(),
+            trainer_state=self.state,
+            history=self.history,
+            halvings=self.halvings,
+            identity=self.identity,
         )
-        self.events.write("checkpoint", step=self.state.global_step)
+        written = checkpoint.write(self.folder, moment, self.settings.keep)
+        size = sum(path.stat().st_size for path in written.iterdir())
+        self.events.write(
+            "checkpoint", step=step, bytes=size, seconds=time.perf_counter() - since, reread=True
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         checkpoint.load_adapter(Path(resume_from_checkpoint), self.model)
+        self.halvings = checkpoint.halvings(Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: Optional[str]) -> None:
         if checkpoint_folder is not None:
@@ -169,3 +257,11 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: Trainer's formula takes the frozen base for trained."""
         return 0
+
+
+def _most_rows(parts: List[Batch]) -> int:
+    return max(len(part["input_ids"]) for part in parts)
+
+
+def _drops(model: Any) -> bool:
+    return any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())

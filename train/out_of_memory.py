@@ -1,0 +1,52 @@
+"""Out of memory: which errors say so, what is let go, and what the run goes on with."""
+
+import gc
+from typing import Any, List, Optional
+
+import torch
+
+from envdoc.train import compat
+from envdoc.train.batches import Batch, halve
+
+# RuntimeErrors that are no OutOfMemoryError and mean it: the CPU's allocator; CUDA and cuBLAS when they cannot get
+# memory past torch's allocator; a C++ library.
+PHRASES = (
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+ADVICE = (
+    "Lower `data.max_length`, or set `train.gradient_checkpointing=true` or `model.quantization=4bit`; "
+    "`nvidia-smi` shows who else uses a GPU."
+)
+
+
+def of_whom(error: BaseException) -> Optional[str]:
+    """Whose memory is full, "the GPU" or "this machine", where the error says that; else None."""
+    if isinstance(error, compat.out_of_memory()):
+        return "the GPU"
+    if isinstance(error, MemoryError):
+        return "this machine"
+    if isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in PHRASES):
+        return "the GPU" if "CU" in str(error).split("Alloc")[0] else "this machine"
+    return None
+
+
+def cut(batches: List[Batch], times: int) -> List[Batch]:
+    """Each micro-batch halved `times` times, in the same order; what cannot be halved further stays."""
+    for _ in range(times):
+        batches = [part for batch in batches for part in (halve(batch) or (batch,))]
+    return batches
+
+
+def let_go(model: Any) -> None:
+    """Drop the gradients of a broken-off update and hand what torch holds in reserve back to the device.
+
+    Call it outside the `except` block: the error's traceback keeps every activation of the pass alive.
+    """
+    model.zero_grad(set_to_none=True)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
