@@ -22,8 +22,8 @@ class Divergence:
 
     A run is lost where mean and median of the last WINDOW losses both lie a third of ln(vocabulary) above the lowest
     mean that there was (the mean, since half easy and half hard rows swing the median; the median, since a few spikes
-    lift the mean), or where ABSURD_UPDATES in a row are above ABSURD times ln(vocabulary) and the best. Losses count
-    as ABSURD times ln(vocabulary) at most, so that one spike of any height cannot decide.
+    lift the mean), or where ABSURD_UPDATES in a row are above ABSURD times ln(vocabulary), after a best well below it.
+    Losses count as ABSURD times ln(vocabulary) at most, so that one spike of any height cannot decide.
     """
 
     def __init__(self, vocabulary: int) -> None:
@@ -40,7 +40,7 @@ class Divergence:
     def take(self, loss: float) -> Optional[str]:
         """Take in the loss of an update, in nats a token; None, or in words why the run is lost."""
         ceiling = ABSURD * self.knows_nothing
-        self._absurd = self._absurd + 1 if loss > max(ceiling, self.limit) and self.best < math.inf else 0
+        self._absurd = self._absurd + 1 if loss > ceiling > self.limit else 0
         self._last.append(min(loss, ceiling))
         if len(self._last) < FIRST:
             return None

@@ -1,0 +1,215 @@
+"""A run that goes wrong stops at that step, says which module, and leaves what was good."""
+
+import json
+import math
+import random
+
+import pytest
+from train_children import receipt
+
+from envdoc.train.divergence import ABSURD_UPDATES, WINDOW, Divergence
+
+RUN = ["train", "train.steps=30", "train.batch_size=2", "overwrite=true"]
+
+# Makes the tiny base with one weight of the file damaged, then runs launch.py.
+DAMAGED = """
+import runpy
+from safetensors.torch import load_file, save_file
+import envdoc.train.tiny as tiny
+make = tiny.make_tiny
+def damaged(folder, texts, seed):
+    make(folder, texts, seed)
+    file = str(folder / "model.safetensors")
+    tensors = load_file(file)
+    tensors["model.{}.weight"][{}] = float("nan")
+    save_file(tensors, file, metadata={{"format": "pt"}})
+tiny.make_tiny = damaged
+sys.exit(runpy.run_path(sys.argv[0])["main"](sys.argv[1:]))
+"""
+
+
+def test_a_damaged_base_is_named_at_the_first_step(forked, tmp_path):
+    """NaN in one weight of the base: step 1 stops the run, exit 1; the layer, and that its weights are at fault."""
+    done = forked.finish(RUN, tmp_path, text=DAMAGED.format("layers.1.mlp.up_proj", "3, 4"))
+
+    assert 1 == done.returncode, done.stderr
+    message, hint = done.stderr.splitlines()[-2:]
+    assert (
+        "error: The loss at step 1 is nan; training stopped before the update. The first output that is not finite is "
+        "that of `model.layers.1.mlp.up_proj.base_layer` (Linear), whose weights are not finite. No update before it "
+        "did well."
+    ) == message
+    assert hint.startswith("hint: The base model itself is damaged")
+    assert not (tmp_path / "runs/default/adapter").exists()
+
+
+def test_nan_in_the_middle_keeps_what_was_good(forked, inside, tmp_path):
+    """NaN comes with a rare token at step 22: without a checkpoint the adapter is saved, else the checkpoint stays."""
+    text = DAMAGED.format("embed_tokens", "900")
+
+    bare = forked.finish(RUN, tmp_path, text=text)
+    left = sorted(path.name for path in (tmp_path / "runs/default").iterdir())
+    judged = inside(
+        tmp_path,
+        """
+from safetensors.torch import load_file
+tensors = load_file("runs/default/last-good/adapter_model.safetensors")
+moved = [float(tensor.abs().max()) for name, tensor in tensors.items() if "lora_B" in name]
+finite = all(bool(tensor.isfinite().all()) for tensor in tensors.values())
+print(json.dumps([len(tensors), finite, min(moved) > 0]))
+""",
+    )
+    saved = forked.finish([*RUN, "train.save_every=10"], tmp_path, text=text)
+    events = [json.loads(line) for line in (tmp_path / "runs/default/events.jsonl").read_text().splitlines()]
+
+    assert (1, 1) == (bare.returncode, saved.returncode), bare.stderr + saved.stderr
+    assert "The loss at step 22 is nan (at step 21 it was " in bare.stderr
+    assert "is that of `model.embed_tokens` (Embedding), whose weights are not finite." in bare.stderr
+    assert (
+        "The adapter that last did well, after step 20, is in `last-good` of the run's folder." in bare.stderr
+    )
+    assert ["base", "events.jsonl", "last-good", "steps.jsonl"] == left
+    assert [42, True, True] == judged
+    assert "The last adapter that did well is that of `checkpoint-20`." in saved.stderr
+    assert not (tmp_path / "runs/default/last-good").exists()
+    assert (22, "model.embed_tokens") == next(
+        (event["step"], event["module"]) for event in events if event["kind"] == "diverged"
+    )
+
+
+def test_gradients_that_are_not_finite_stop_before_the_weights_do(forked, tmp_path):
+    """A learning rate of 9 without clipping: the loss is still a number, its gradient is none; both dtypes stop."""
+    words = ["train.learning_rate=9", "train.max_grad_norm=0", "train.schedule=constant"]
+    for dtype in ("fp32", "bf16"):
+        done = forked.finish([*RUN, *words, f"model.dtype={dtype}"], tmp_path)
+
+        assert 1 == done.returncode, done.stderr
+        message = done.stderr.splitlines()[-2]
+        assert message.startswith("error: The gradient at step ") and "though the loss is 7." in message
+        assert "Traceback" not in done.stderr
+
+
+def test_a_diverging_run_stops_and_may_be_told_not_to(forked, tmp_path):
+    """With the rule's numbers made small the noise of a real run counts: exit 1 and the key that lets it go on."""
+    text = """
+import runpy
+from envdoc.train import divergence
+divergence.WINDOW, divergence.RISE = 12, 0.0
+sys.exit(runpy.run_path(sys.argv[0])["main"](sys.argv[1:]))
+"""
+    words = [*RUN, "train.learning_rate=1e-6"]
+
+    stopped = forked.finish(words, tmp_path, text=text)
+    on = forked.finish([*words, "train.stop_when_diverging=false"], tmp_path, text=text)
+
+    assert (1, 0) == (stopped.returncode, on.returncode), stopped.stderr + on.stderr
+    message, hint = stopped.stderr.splitlines()[-2:]
+    assert (
+        message.startswith("error: The loss at step ")
+        and "so training is diverging and stopped there" in message
+    )
+    assert hint.endswith("If that rise is meant to be, set `train.stop_when_diverging=false`.")
+    assert (tmp_path / "runs/default/adapter").exists()
+
+
+def test_the_first_module_is_found_and_fp16_told(inside, tmp_path):
+    """Inner layers before the block; an overflow of fp16 is told with the number that fp32 reaches; finite: None."""
+    found = inside(
+        tmp_path,
+        """
+import torch
+from envdoc.train.nonfinite import first_fault
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False)
+        torch.nn.init.constant_(self.one.weight, 1.0)
+        torch.nn.init.constant_(self.two.weight, 1.0)
+    def forward(self, x):
+        return self.two(self.one(x)) / self.scale
+    scale = 1.0
+
+def told(change, dtype, value):
+    torch.manual_seed(0)
+    block = torch.nn.Sequential(Block(), torch.nn.Identity())
+    change(block[0])
+    block = block.to(dtype)
+    fault = first_fault(lambda: block(torch.full((2, 4), value, dtype=dtype)), block)
+    return fault and [fault.module, fault.kind, fault.inputs_finite, fault.weights_finite, fault.overflow,
+                      fault.fp32_largest]
+
+def poke(block): block.two.weight.data[0, 0] = float("inf")
+def by_zero(block): block.scale = 0.0
+same = lambda block: None
+print(json.dumps([
+    told(same, torch.float32, 1.0),
+    told(poke, torch.float32, 1.0),
+    told(by_zero, torch.float32, 1.0),
+    told(same, torch.float32, float("nan")),
+    told(same, torch.float16, 10000.0),
+    told(same, torch.bfloat16, 10000.0),
+]))
+""",
+    )
+
+    assert [
+        None,
+        ["0.two", "Linear", True, False, False, None],
+        ["0", "Block", True, True, False, None],
+        ["0.one", "Linear", False, True, False, None],
+        ["0.two", "Linear", True, True, True, 160000.0],
+        None,
+    ] == found
+
+
+def fed(losses, vocabulary=32000):
+    """The update at which the rule stops the run, counted from 1; None where it goes to the end."""
+    rule = Divergence(vocabulary)
+    return next((at for at, loss in enumerate(losses, 1) if rule.take(loss)), None)
+
+
+def healthy(seed, updates, end, noise, start=None):
+    """Losses that fall from `start` to `end` with noise as a factor, as log-normal as small batches make it."""
+    chance = random.Random(seed)
+    start = start or 3 * end
+    return [
+        (end + (start - end) * math.exp(-at / 40)) * math.exp(chance.gauss(0, noise)) for at in range(updates)
+    ]
+
+
+def test_no_false_alarm(finished):
+    """The quickstart, tiny batches, spikes, half easy and half hard rows, a bad start, a plateau, learnt by heart."""
+    chance = random.Random(7)
+    runs = {
+        "the quickstart": ([loss for _, loss in receipt(finished / "runs/default")["training"]["losses"]] * 9, 1024),
+        "batches of one row": (healthy(1, 3000, 1.2, 0.7), 32000),
+        "spikes": ([1e6 if at % 9 == 8 else loss for at, loss in enumerate(healthy(2, 1000, 1.0, 0.2))], 32000),
+        "a spike that takes 20 updates to go": (
+            [*healthy(3, 200, 1.0, 0.1), *[30 * 0.8**at for at in range(20)], *healthy(4, 200, 1.0, 0.1)],
+            32000,
+        ),
+        "half easy, half hard": ([chance.choice((0.3, 6.5)) for _ in range(20000)], 32000),
+        "mostly hard": ([0.3 if chance.random() < 0.2 else 6.5 for _ in range(20000)], 32000),
+        "worse than knowing nothing at first": (healthy(5, 300, 2.0, 0.1, start=60.0), 32000),
+        "never learns": ([10.4 + chance.gauss(0, 0.3) for _ in range(1000)], 32000),
+        "learnt by heart, then new rows": ([*healthy(6, 300, 0.01, 0.5), *healthy(7, 300, 1.5, 0.3)], 32000),
+    }  # fmt: skip
+
+    assert {} == {name: fed(*run) for name, run in runs.items() if fed(*run) is not None}
+
+
+@pytest.mark.parametrize(
+    ("after", "at_most"),
+    [
+        ([8.0] * 200, 200 + WINDOW),  # knows only the commonest tokens any more
+        ([1.0 + 0.2 * at for at in range(200)], 200 + 80),  # climbs
+        ([1000.0 * 1.5**at for at in range(100)], 200 + ABSURD_UPDATES),  # explodes
+    ],
+    ids=["collapses", "climbs", "explodes"],
+)
+def test_a_lost_run_is_seen(after, at_most):
+    """After 200 healthy updates: within a window, or ten updates where it explodes, and never before it began."""
+    stopped = fed([*healthy(8, 200, 1.0, 0.2), *after])
+
+    assert stopped is not None and 200 < stopped <= at_most
