@@ -7,9 +7,8 @@ from typing import Any, Optional, Sequence
 import torch
 from transformers import TrainerCallback, TrainerState, set_seed
 
-from envdoc.train import checkpoint, compat
+from envdoc.train import checkpoint, compat, out_of_memory
 from envdoc.train.errors import Interrupted, ModelError
-from envdoc.train.out_of_memory import ADVICE
 from envdoc.train.outcome import Outcome, outcome
 from envdoc.train.progress import Progress, say
 from envdoc.train.signals import StopRequest
@@ -70,7 +69,7 @@ def fit(
         if checkpoint.step_of(resume) >= trainer.args.max_steps:
             # Trainer would add one more update (its loop asks only after an update whether all are done).
             checkpoint.load_adapter(resume, trainer.model)
-            return outcome(trainer.args.max_steps, trainer.history, resume)
+            return outcome(trainer.args.max_steps, trainer.history, resume, trainer.micro_batch)
     stop = StopRequest()
     watch = Watch(trainer, stop)
     trainer.add_callback(watch)
@@ -82,12 +81,16 @@ def fit(
     try:
         with stop:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    except compat.out_of_memory():  # outside of an update's passes: the optimizer's own state, an evaluation
+    except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
+        full = out_of_memory.of_whom(error)
+        if full is None:
+            raise
+        # Outside of an update's passes, which would have been repeated: the optimizer's own state, an evaluation.
         kept = checkpoint.newest(trainer.folder)
         raise ModelError(
-            f"The GPU ran out of memory after step {trainer.state.global_step}."
+            f"{full[:1].upper()}{full[1:]} ran out of memory after step {trainer.state.global_step}."
             + (f" {kept.name} is whole." if kept else ""),
-            f"Halve `train.batch_size` and double `train.accumulation`. {ADVICE}",
+            f"Halve `train.batch_size` and double `train.accumulation`. {out_of_memory.ADVICE}",
         ) from None
     except KeyboardInterrupt:
         raise _interrupted(trainer, stop) from None
@@ -95,7 +98,7 @@ def fit(
         watch.progress.stop()
     if stop.number is not None and trainer.state.global_step < trainer.state.max_steps:
         raise _interrupted(trainer, stop)
-    return outcome(trainer.state.global_step, trainer.history, resume)
+    return outcome(trainer.state.global_step, trainer.history, resume, trainer.micro_batch)
 
 
 def _restore_history(trainer: AdapterTrainer, resume: Path) -> None:

@@ -22,9 +22,11 @@ class Outcome:
     peak_bytes: int
     peak_bytes_of: str  # "torch's allocations on the GPU" or "the process"
     resumed_from: Optional[str]
+    micro_batch: int  # rows in a pass at the end: fewer than asked for where memory ended
+    threads: int  # torch's on the CPU: equal seeds give equal losses with equal threads
 
 
-def outcome(steps: int, history: History, resume: Optional[Path]) -> Outcome:
+def outcome(steps: int, history: History, resume: Optional[Path], micro_batch: int) -> Outcome:
     """Sum up the history of a run that took `steps` updates."""
     peak_bytes, of = peak_memory()
     return Outcome(
@@ -37,6 +39,8 @@ def outcome(steps: int, history: History, resume: Optional[Path]) -> Outcome:
         peak_bytes=peak_bytes,
         peak_bytes_of=of,
         resumed_from=resume.name if resume else None,
+        micro_batch=micro_batch,
+        threads=torch.get_num_threads(),
     )
 
 

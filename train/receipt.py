@@ -54,6 +54,8 @@ def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
         "peak_bytes": done.peak_bytes,
         "peak_bytes_of": done.peak_bytes_of,
         "resumed_from": done.resumed_from,
+        "micro_batch": done.micro_batch,
+        "threads": done.threads,
         "device": str(precision.device),
         "dtype": precision.dtype,
     }

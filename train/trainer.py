@@ -91,6 +91,11 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=list(corpus.rows))
         self.remove_callback(PrinterCallback)
 
+    @property
+    def micro_batch(self) -> int:
+        """Rows in a pass, as far as it was halved."""
+        return -(-self.settings.batch_size // 2**self.halvings)
+
     def get_train_dataloader(self) -> Any:
         per_epoch = steps_per_epoch(len(self.corpus.rows), self.settings)
         return loader(
