@@ -115,14 +115,14 @@ def write(run_folder: Path, moment: Moment, keep: int) -> Path:
         replace_folder(partial, final)
     except (OSError, SafetensorError, reread.Unfaithful) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        kept = newest(run_folder)
+        kept, unfaithful = newest(run_folder), isinstance(error, reread.Unfaithful)
         raise SaveError(
             f"Checkpoint {moment.step} could not be written to `{run_folder}`: {reason(error)}.",
-            ("Look at the disk" if isinstance(error, reread.Unfaithful) else "Make room")
+            ("The disk is faulty, or a library changes what peft saves" if unfaithful else "Make room")
             + (
-                f", then go on with --resume from {kept.name}, which is whole."
+                f"; --resume goes on from {kept.name}, which is whole."
                 if kept
-                else ", then start again; no earlier checkpoint was there."
+                else "; no checkpoint was there yet."
             ),
         ) from None
     for old in _checkpoints(run_folder)[keep:]:
@@ -234,7 +234,8 @@ def flush(path: Path) -> None:
 
 def reason(error: BaseException) -> str:
     """Why a write failed, without the library's wrapping."""
-    return (getattr(error, "strerror", None) or str(error)).rstrip(".")
+    told = getattr(error, "strerror", None) or str(error)  # safetensors: "... I/O error: WHY (os error 28)"
+    return told.split("I/O error: ")[-1].split(" (os error")[0].rstrip(".")
 
 
 def _checkpoints(run_folder: Path) -> List[Path]:

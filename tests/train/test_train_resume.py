@@ -181,7 +181,7 @@ def test_a_disk_that_fills_keeps_the_last_checkpoint(patient, launch, tmp_path):
     assert 2 == run.returncode, error
     message, hint = error.splitlines()[-2:]
     assert message.startswith("error: Checkpoint ") and "could not be written" in message
-    assert hint.startswith("hint: Make room, then go on with --resume from checkpoint-")
+    assert hint.startswith("hint: Make room; --resume goes on from checkpoint-")
     assert "Traceback" not in error
     assert [] == list((tmp_path / "runs/default").glob(".partial*"))
     resumed = launch("train", "--resume", *RUN)
