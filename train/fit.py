@@ -98,6 +98,9 @@ def fit(
         watch.progress.stop()
     if stop.number is not None and trainer.state.global_step < trainer.state.max_steps:
         raise _interrupted(trainer, stop)
+    kept = checkpoint.newest(trainer.folder)
+    if kept is None or checkpoint.step_of(kept) != trainer.state.global_step:  # a callback ended it early
+        trainer._save_checkpoint(trainer.model, None)
     return outcome(trainer.state.global_step, trainer.history, resume, trainer.micro_batch)
 
 
