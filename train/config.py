@@ -36,8 +36,14 @@ class Model:
 class Data:
     """The training rows."""
 
-    path: str = BUNDLED  # .jsonl or .json; `bundled` is the small set that comes with envdoc
-    format: Literal["auto", "messages", "alpaca", "sharegpt"] = "auto"  # auto looks at the first row's keys
+    path: str = (
+        BUNDLED  # a file or a folder (train/readers); `bundled` is the small set that comes with envdoc
+    )
+    split: Optional[str] = None  # of a folder with several; `train` is taken where none is named
+    format: Literal["auto", "messages", "alpaca", "sharegpt", "pairs"] = "auto"  # auto looks at the first row
+    streaming: bool = (
+        False  # read the rows again for each pass instead of holding them: for files of gigabytes
+    )
     template: Literal["auto", "plain"] = "auto"  # the tokenizer's own template: a foreign one costs accuracy
     max_length: int = 1024  # tokens; activations, and logits above all, grow with the longest row
     too_long: Literal["error", "drop", "cut"] = "error"  # a cut answer teaches the model never to stop

@@ -96,7 +96,7 @@ def test_an_unfit_row_is_refused_by_its_number(tmp_path, row, message):
         ({"instruction": "Q"}, "has no `output`."),
         ({"instruction": "Q", "output": ""}, "has an empty answer."),
         ({"instruction": "", "output": "A"}, "has an empty `instruction`."),
-        ({"instruction": "Q", "output": 4}, "has no text in `output`."),
+        ({"instruction": "Q", "output": 4}, "has no text in `output` but the number 4."),
     ],
 )
 def test_an_unfit_alpaca_row_is_refused(tmp_path, row, message):
@@ -113,12 +113,12 @@ def test_an_unfit_alpaca_row_is_refused(tmp_path, row, message):
         ("empty.jsonl", b"\n", "The data file `{}` holds no row."),
         (
             "bad.jsonl",
-            b'{"a": 1}\n{"a"',
+            b'{"instruction": "Q", "output": "A"}\n{"a"',
             "`{}`, row 2, is not JSON: Expecting ':' delimiter: line 1 column 5",
         ),
-        ("bad.json", b"{", "`{}` is not JSON: Expecting property name"),
+        ("bad.json", b"{", "`{}` is not JSON: line 1: expected `}}`, and the file ends."),
         ("dict.json", b"{}", "`{}` must hold a list of rows, and holds a dict."),
-        ("latin.jsonl", b'{"a": 1}\n{"b": "\xe9"}\n', "`{}`, line 2, is not UTF-8 text."),
+        ("latin.jsonl", b'\n{"b": "\xe9"}\n', "`{}`, row 2, is not UTF-8 text."),
         (
             "keys.jsonl",
             b'{"question": "Q"}\n',

@@ -1,0 +1,34 @@
+"""Parquet, batch after batch, and the columns only that a row is made of."""
+
+from pathlib import Path
+from typing import Iterator
+
+from envdoc.train.errors import DataError
+from envdoc.train.readers import COLUMNS, RawRow
+
+BATCH_ROWS = 1000
+
+
+def read(path: Path) -> Iterator[RawRow]:
+    """Rows by their place from 1. Raises DataError where pyarrow is missing, or the file is no Parquet."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(
+            f"`{path}` is Parquet, and this interpreter has no pyarrow to read it.",
+            "Install `pyarrow` (it comes with `datasets`), or save the rows as .jsonl.",
+        ) from None
+    try:
+        with parquet.ParquetFile(str(path)) as file:
+            names = file.schema_arrow.names
+            wanted = [name for name in names if name in COLUMNS] or names
+            number = 0
+            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+                for content in batch.to_pylist():
+                    number += 1
+                    yield number, content
+    except pyarrow.ArrowException as error:  # of a cut file, a foreign one, a compression this build lacks
+        raise DataError(
+            f"`{path}` cannot be read as Parquet: {str(error).splitlines()[0].rstrip('.')}."
+        ) from None
