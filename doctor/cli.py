@@ -13,6 +13,7 @@ import typer
 
 from envdoc.doctor.commands import (
     check,
+    data,
     environment,
     explain,
     fetch,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (check, explain, why, fix, lock, fetch, profiles, generations, train, environment):
+for room in (check, explain, why, fix, lock, fetch, profiles, generations, train, data, environment):
     room.register(app)
 
 

@@ -1,6 +1,7 @@
 """The training pipeline. It runs in the target environment, started by `launch.py`, and never imports the doctor.
 
 launch ─> pipeline ─> runfile ─> data, labels ─> model ─> trainer ─> checkpoint ─> verify ─> receipt, curve
+       ├> examine (`envdoc data`: the rows by themselves)
        └> judge ───────────────────────────────> model ─────────────────────────> verify
 
 `config` is the reference of every key of a run, `compat` holds every difference between versions of the libraries.

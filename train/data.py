@@ -69,7 +69,7 @@ def iterate_rows(data: Data) -> Iterator[Row]:
         if isinstance(content, Unreadable):
             raise DataError(f"{where} {content.problem}", content.hint)
         if shape is None:
-            shape = shape_of(content, path)
+            shape = shape_of(content, where)
         yield Row(number, messages_of(content, shape, where))
     if not number:
         raise DataError(f"The data file `{path}` holds no row.")

@@ -1,10 +1,11 @@
 """Started by path in the target interpreter; the doctor's only way to the pipeline.
 
     python .../train/launch.py train [--config FILE] [--context FILE.json] [--dry-run] [--resume] [key=value ...]
+    python .../train/launch.py data FILE|RUN.yaml [--model DIR] [--format text|json] [key=value ...]
     python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json] [--static FILE.json]
 
-Exit codes: 0 done and proved; 1 the adapter is not real, or training diverged; 2 misuse, bad input or a full disk;
-130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
+Exit codes: 0 done and proved; 1 the adapter is not real, the data unfit, or training diverged; 2 misuse, bad input
+or a full disk; 130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def prepare_process() -> None:
 
 def main(words: List[str]) -> int:
     """Run the command in `words` and return the exit code."""
-    commands = {"train": train, "verify": verify}
+    commands = {"train": train, "verify": verify, "data": data}
     if not words or words[0] not in commands:
         print(__doc__ if words[:1] in (["-h"], ["--help"]) else __doc__.split("\n\n")[1], file=sys.stderr)
         return 0 if words[:1] in (["-h"], ["--help"]) else 2
@@ -147,6 +148,22 @@ def verify(words: List[str]) -> int:
         from envdoc.train.judge import judge
 
         return judge(Path(given.adapter), given.base, given.format, given.static)
+
+
+def data(words: List[str]) -> int:
+    """The command `data`."""
+    parser = Parser(prog="envdoc data")
+    parser.add_argument("file", metavar="FILE|RUN.yaml")
+    parser.add_argument("--model", metavar="DIR", help="count tokens with the tokenizer of this model")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args(words)
+    prepare_process()
+    with tempfile.TemporaryDirectory(prefix="envdoc-data-") as scratch:
+        os.environ["HF_MODULES_CACHE"] = scratch
+        from envdoc.train.examine.command import examine
+
+        return examine(given.file, given.model, given.overrides, given.format)
 
 
 if __name__ == "__main__":

@@ -46,14 +46,14 @@ RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def load(file: Optional[str], overrides: Sequence[str]) -> Tuple[Run, str]:
+def load(file: Optional[str], overrides: Sequence[str], here: bool = True) -> Tuple[Run, str]:
     """The run that `file` and `key=value` overrides describe, and a sentence part that says where it came from.
 
-    Without a file: ./envdoc.yaml; else the built-in example, or, where `model` is replaced, the defaults above
-    (the example's values suit only its tiny model). Raises ConfigError.
+    Without a file: ./envdoc.yaml (unless `here` is false); else the built-in example, or, where `model` is replaced,
+    the defaults above (the example's values suit only its tiny model). Raises ConfigError.
     """
     replaced = _overrides(overrides)
-    if file is None and Path("envdoc.yaml").is_file():
+    if file is None and here and Path("envdoc.yaml").is_file():
         file = "envdoc.yaml"
     if file is not None:
         raw, source = _read_yaml(Path(file)), f"`{file}`"

@@ -10,7 +10,6 @@ and images are refused, for they would be dropped in silence otherwise.
 """
 
 import json
-from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from envdoc.train.errors import DataError
@@ -31,24 +30,30 @@ SHAPES = {
     "instruction": "alpaca",
     "completion": "pairs",
 }  # the key by which a row is known; of several the first, since `messages` is the finished form
+SHOWN_KEYS, SHOWN_CHARACTERS = (
+    8,
+    40,
+)  # a table may have hundreds, and a CSV without a header has its first row
 TURNS = {"messages": "messages", "sharegpt": "conversations"}
 
 Message = Dict[str, str]
 
 
-def shape_of(content: Any, path: Path) -> str:
-    """The shape of a row by its keys. Raises DataError where it has none of those known."""
-    keys = list(content) if isinstance(content, dict) else []
+def shape_of(content: Any, where: str) -> str:
+    """The shape of a row by its keys. `where` begins each sentence. Raises DataError where it has none known."""
+    if not isinstance(content, dict):
+        raise DataError(f"{where} is {_kind(content)} and no object.")
+    keys = list(map(str, content))
     for key, shape in SHAPES.items():
         if key in keys:
             return shape
     if "input_ids" in keys:
         raise DataError(
-            f"The first row of `{path}` holds token ids (`input_ids`), readable only to their own tokenizer.",
+            f"{where} holds token ids (`input_ids`), readable only to their own tokenizer.",
             "Save the data set before it is tokenised; envdoc tokenises it, and checks the labels, itself.",
         )
     raise DataError(
-        f"The first row of `{path}` has the keys {keys}, which is none of the shapes known.",
+        f"{where} has the keys {_some(keys)}, which is none of the shapes known.",
         "Rows hold `messages`, or `conversations`, or `instruction` and `output`, or `prompt` and `completion`.",
     )
 
@@ -200,3 +205,8 @@ def _kind(value: Any) -> str:
         return f"the number {value}"
     names = {str: "text", list: "a list", dict: "an object", type(None): "null"}
     return names.get(type(value), f"a {type(value).__name__}")
+
+
+def _some(keys: List[str]) -> str:
+    shown = ", ".join(f"`{key[:SHOWN_CHARACTERS]}`" for key in keys[:SHOWN_KEYS])
+    return f"{shown} and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else shown or "(none)"

@@ -122,7 +122,7 @@ def test_an_unfit_alpaca_row_is_refused(tmp_path, row, message):
         (
             "keys.jsonl",
             b'{"question": "Q"}\n',
-            "The first row of `{}` has the keys ['question'], which is none",
+            "`{}`, row 1, has the keys `question`, which is none of the shapes known.",
         ),
     ],
 )
