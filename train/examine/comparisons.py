@@ -25,7 +25,7 @@ SENTENCES = {
     ),
     "alike-answers": (
         INFO,
-        "{answers} {are} about 80% or more the words of an earlier one",
+        "{answers} {have} nearly the words of an earlier one",
         "Keep some of each: what stands there often is learnt by heart.",
     ),
 }

@@ -1,8 +1,9 @@
 """Answers that are nearly equal: MinHash over triples of words, candidates by bands, 64 bytes a row.
 
 One permutation, 32 bins, empty bins filled by rotation (Shrivastava and Li, ICML 2014): each triple is hashed once.
-Answers that share 80% of their triples meet in a band with 98% probability, those that share 50% with 40%; then they
-are compared bin by bin, which estimates the share with a standard deviation of 7%.
+The share is that of common triples in all triples of both. Answers with a share of 0.85 meet in a band with 98%
+probability, those with 0.6 with about 60%; then they are compared bin by bin, which estimates the share without bias and
+with a standard deviation of 0.04 to 0.09 (1,200 random pairs of 15 to 400 words, 2026-11-30).
 """
 
 import re
@@ -17,30 +18,25 @@ NEAR_SHARE = 0.8
 FEWEST_TRIPLES = 10  # short answers are often alike and right
 MOST_WORDS = 512  # of a longer answer the beginning is compared
 WORD = re.compile(r"[぀-ヿ㐀-鿿가-힣]|\w+")  # in Chinese, Japanese and Korean each character is one
-EMPTY = 1 << 32
-MIX = 0x9E3779B1  # an odd number near 2^32 over the golden ratio: spreads what crc32 leaves in a pattern
+BIN_SHIFT = 32 - 5  # the upper five bits of a hash say its bin
 
 
 def signature(answer: str) -> Optional["array[int]"]:
     """BINS numbers of 16 bits, of which two answers share about the share of their triples; None if it is short."""
     words = WORD.findall(answer.lower())[:MOST_WORDS]
-    triples = {" ".join(triple) for triple in zip(words, words[1:], words[2:])}
+    triples = set(map(" ".join, zip(words, words[1:], words[2:])))
     if len(triples) < FEWEST_TRIPLES:
         return None
-    lowest = [EMPTY] * BINS
-    for triple in triples:
-        mixed = crc32(triple.encode()) * MIX & 0xFFFFFFFF
-        place, value = mixed >> 27, mixed & 0x7FFFFFF
-        if value < lowest[place]:
-            lowest[place] = value
-    for place in range(BINS):
-        if lowest[place] == EMPTY:
-            lowest[place] = next(
-                lowest[(place + step) % BINS]
-                for step in range(1, BINS)
-                if lowest[(place + step) % BINS] != EMPTY
-            )
-    return array("H", [value & 0xFFFF for value in lowest])
+    hashes = sorted(map(crc32, map(str.encode, triples)), reverse=True)
+    lowest = {
+        value >> BIN_SHIFT: value & 0xFFFF for value in hashes
+    }  # the last one that comes to a bin is its lowest
+    made = array("H", bytes(2 * BINS))
+    following = lowest[min(lowest)]
+    for place in reversed(range(BINS)):
+        following = lowest.get(place, following)
+        made[place] = following
+    return made
 
 
 class Near:

@@ -148,7 +148,9 @@ class _Pass:
     def _refused(self) -> List[Remark]:
         by_count = sorted(self.refusals.values(), key=lambda refusal: -refusal[2].count)
         return [
-            tally.remark("refused", ERROR, f"{{rows}} {{are}} refused: row {tally.first[0]}, {_literal(problem)}", hint)
+            tally.remark(
+                "refused", ERROR, f"{{rows}} {{are}} refused: row {tally.first[0]}, {_literal(problem)}", hint
+            )
             for problem, hint, tally in by_count
         ]
 

@@ -13,7 +13,22 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")  # tab and line b
 SPECIAL = re.compile(
     r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start_of_turn|end_of_turn|bos|eos|pad)>|</s>"
 )
-# The published forms of keys; what looks like one is counted and never printed.
+# The published forms of keys; what looks like one is counted and never printed. The beginnings are looked for first,
+# since `in` is thirty times faster than a pattern that may begin anywhere.
+SECRET_STARTS = (
+    "AKIA",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "sk-",
+    "hf_",
+    "xox",
+    "AIza",
+    "PRIVATE KEY",
+)
 SECRETS = re.compile(
     r"\bAKIA[0-9A-Z]{16}\b"  # AWS
     r"|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bgithub_pat_[A-Za-z0-9_]{60,}"
@@ -28,7 +43,7 @@ NOTHING = {"nan", "null", "none", "n/a", "undefined", "todo", "tbd", "...", "…
 PROSE_CHARACTERS = 200  # a shorter answer may well be a name or a heading
 LAST_LINE_CHARACTERS = 40  # a shorter last line is a signature or an item
 SENTENCE_END = re.compile(r"[.!?。！？]")
-OPEN_END = re.compile(r"(?:[^\W\d_]|[,;:(、，；：（-])$")
+OPEN_ENDS = ",;:(、，；：（-"
 LIST_OR_CODE = re.compile(r"\s*(?:[-*+#|>=@$]|\d+[.)]|`|https?:)|.*[`{}\\|<>=]|.*https?://\S+$")
 
 # code: level, sentence, hint
@@ -89,9 +104,9 @@ def marks(messages: Sequence[Dict[str, str]], special: Sequence[str] = ()) -> Tu
         found.append("mojibake")
     if CONTROL.search(whole):
         found.append("control-characters")
-    if SPECIAL.search(whole) or any(token in whole for token in special):
+    if (("<" in whole or "[" in whole) and SPECIAL.search(whole)) or any(token in whole for token in special):
         found.append("template-remains")
-    if SECRETS.search(whole):
+    if any(start in whole for start in SECRET_STARTS) and SECRETS.search(whole):
         found.append("secrets")
     if any(answer.strip().lower() in NOTHING for answer in answers):
         found.append("says-nothing")
@@ -112,7 +127,7 @@ def is_cut(answer: str) -> bool:
     text = answer.rstrip()
     if text.count("```") % 2:
         return True
-    if len(text) < PROSE_CHARACTERS or not OPEN_END.search(text):
+    if len(text) < PROSE_CHARACTERS or not (text[-1].isalpha() or text[-1] in OPEN_ENDS):
         return False
     last_line = text[text.rfind("\n") + 1 :]
     return (
