@@ -9,6 +9,7 @@ of a table is not counted). The content is a dict, or whatever else stands there
 after such a row, for the report counts them all; training stops at the first.
 """
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional, Tuple
@@ -60,7 +61,11 @@ def raw_rows(path: Path, split: Optional[str] = None) -> Iterator[RawRow]:
             from envdoc.train.readers.json_lines import read as read_lines
 
             yield from read_lines(path)
-    except (OSError, EOFError) as error:  # gzip's own: BadGzipFile, and EOFError of a file that was cut off
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+    ) as error:  # the last two of a packed file that is cut off or damaged
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"The data file `{path}` cannot be read: {reason}.") from None
 

@@ -20,6 +20,8 @@ def read(path: Path) -> Iterator[RawRow]:
         start = text.peek()
         if start == "{":
             _enter_data(text, path)
+        elif not start:
+            raise DataError(f"The data file `{path}` holds no row.")
         elif start != "[":
             raise DataError(f"`{path}` must hold a list of rows, and holds a {type(text.value()).__name__}.")
         yield from enumerate(_elements(text), 1)

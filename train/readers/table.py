@@ -48,11 +48,11 @@ def read(path: Path) -> Iterator[RawRow]:
 def _row(header: List[str], fields: List[str], line: int) -> object:
     if len(fields) != len(header):
         return Unreadable(
-            f"(line {line}) has {len(fields)} fields, and the header names {len(header)}.",
+            f"line {line}, has {len(fields)} fields, and the header names {len(header)}.",
             "A field that holds a separator, a quote or a line break stands in double quotes.",
         )
     if any(ESCAPED[0] <= character <= ESCAPED[1] for field in fields for character in _beyond_ascii(field)):
-        return Unreadable(f"(line {line}) is not UTF-8 text.", "Save the file as UTF-8.")
+        return Unreadable(f"line {line}, is not UTF-8 text.", "Save the file as UTF-8.")
     return dict(zip(header, fields))
 
 
@@ -64,7 +64,7 @@ def _broken(problem: str, line: int) -> Unreadable:
     if problem == "unexpected end of data":
         problem = "a quote that is opened is never closed"
     return Unreadable(
-        f"(line {line}) is not CSV: {problem}.", "A quote inside a quoted field is written twice."
+        f"line {line}, is not CSV: {problem}.", "A quote inside a quoted field is written twice."
     )
 
 
