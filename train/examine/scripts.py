@@ -12,7 +12,7 @@ BLOCKS = (
     ("A", "Z", "Latin"), ("a", "z", "Latin"), ("À", "ɏ", "Latin"), ("Ͱ", "Ͽ", "Greek"), ("Ѐ", "ԯ", "Cyrillic"),
     ("֐", "׿", "Hebrew"), ("؀", "ۿ", "Arabic"), ("ऀ", "ॿ", "Devanagari"), ("ঀ", "৿", "Bengali"),
     ("஀", "௿", "Tamil"), ("฀", "๿", "Thai"), ("ᄀ", "ᇿ", "Hangul"), ("Ḁ", "ỿ", "Latin"), ("぀", "ヿ", "Kana"),
-    ("㐀", "䶿", "Han"), ("一", "鿿", "Han"), ("가", "힣", "Hangul"), ("豈", "﫿", "Han"),
+    ("㐀", "䶿", "Han"), ("一", "鿿", "Han"), ("가", "힣", "Hangul"), ("\uf900", "\ufaff", "Han"),
 )  # fmt: skip
 FIRSTS = [first for first, _, _ in BLOCKS]
 DENSE = ("Han", "Kana", "Hangul")  # elsewhere about three letters carry what one of these does

@@ -23,7 +23,7 @@ def read(path: Path, split: Optional[str]) -> Iterator[RawRow]:
 
 def _table(path: Path, split: Optional[str]) -> Any:
     try:
-        from datasets import Dataset, load_from_disk
+        from datasets import Dataset, __version__, load_from_disk
     except ImportError:
         raise DataError(
             f"`{path}` is a folder of `save_to_disk`, and this interpreter has no `datasets` to read it.",
@@ -35,7 +35,11 @@ def _table(path: Path, split: Optional[str]) -> Any:
         Exception
     ) as error:  # FileNotFoundError, ArrowInvalid, KeyError, and what else a damaged folder raises
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"`{path}` cannot be read by `datasets.load_from_disk`: {reason}.") from None
+        raise DataError(
+            f"`{path}` cannot be read by `datasets.load_from_disk`: {reason}.",
+            # 3.1 says "must be called with a dataclass type or instance" of a list column that 5.2 wrote
+            f"This is datasets {__version__}; what a newer one wrote it may not know: save the rows as .jsonl there.",
+        ) from None
     if isinstance(loaded, Dataset):
         if split is not None:
             raise DataError(
