@@ -111,7 +111,7 @@ def test_special_tokens_of_the_tokenizer_are_marked():
         ("Cyrillic", "Привет, world"),
         ("Arabic", "مرحبا"),
         ("Devanagari", "नमस्ते"),
-        (None, "1 + 1 = 2 😀"),
+        (None, "2 × 1 = 2 😀"),
         (None, "…，。"),
     ],
 )

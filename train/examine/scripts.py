@@ -24,6 +24,8 @@ KANA_SHARE = 0.1  # of Han and Kana together: from there on it is Japanese
 @lru_cache(maxsize=1 << 16)
 def script_of(character: str) -> Optional[str]:
     """The script of one letter; None for anything else."""
+    if not character.isalpha():  # the multiplication sign stands among the letters of Latin
+        return None
     place = bisect_right(FIRSTS, character) - 1
     return BLOCKS[place][2] if place >= 0 and character <= BLOCKS[place][1] else None
 
