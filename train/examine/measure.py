@@ -43,10 +43,10 @@ class Counted:
     unit = "tokens"
 
     def __init__(self, run: Run) -> None:
-        from envdoc.train.labels import choose
         from envdoc.train.libraries import load_libraries
 
         load_libraries()
+        from envdoc.train.labels import choose
         from envdoc.train.model import check_folder, load_tokenizer
 
         folder = check_folder(run.model)

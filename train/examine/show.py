@@ -52,19 +52,23 @@ def _head(found: Survey) -> str:
         else f"up to {turns.longest} questions a row (row {turns.longest_row})"
     )
     refused = f", {found.refused:,} more refused" if found.refused else ""
-    return f"{found.path}: {found.rows:,} rows of the shape {found.shape}{refused}; {asked}."
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    return f"{found.path}: {rows} of the shape {found.shape}{refused}; {asked}."
 
 
 def _lengths(found: Survey) -> List[str]:
     lengths = found.lengths
     learnt = f", {found.learnt_tokens:,} of them learnt" if found.learnt_tokens else ""
     over = lengths.above(found.max_length)
+    longer = (
+        "no row is longer" if not over else "1 row is longer" if over == 1 else f"{over:,} rows are longer"
+    )
     return [
         f"{lengths.total:,} {found.unit}{learnt}: {found.unit_note}",
         *lengths.plot(found.max_length),
         f"  half of the rows have up to {lengths.at(0.5):,}, 90% up to {lengths.at(0.9):,}, "
         f"99% up to {lengths.at(0.99):,}, the longest {lengths.longest:,} (row {lengths.longest_row})",
-        f"  data.max_length is {found.max_length:,}: {over:,} rows are longer",
+        f"  data.max_length is {found.max_length:,}: {longer}",
     ]
 
 

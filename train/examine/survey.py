@@ -118,10 +118,12 @@ class _Pass:
             say(f"{self.seen:,} rows read ...")
 
     def _refuse(self, number: int, error: DataError, where: str) -> None:
-        problem = error.message[len(where) :].strip() if error.message.startswith(where) else error.message
+        problem = error.message
+        if problem.startswith(where):
+            problem = f"row {number},{problem[len(where) :]}"
         kind = re.sub(r"\d+|`[^`]*`", "N", problem)
         if kind not in self.refusals and len(self.refusals) >= MOST_KINDS:
-            kind, problem = "other", "is refused for another reason."
+            kind = "other"
         self.refusals.setdefault(kind, (problem, error.hint, Tally()))[2].add(number)
 
     def _measured(self, row: Row, length: Any) -> None:
@@ -148,9 +150,7 @@ class _Pass:
     def _refused(self) -> List[Remark]:
         by_count = sorted(self.refusals.values(), key=lambda refusal: -refusal[2].count)
         return [
-            tally.remark(
-                "refused", ERROR, f"{{rows}} {{are}} refused: row {tally.first[0]}, {_literal(problem)}", hint
-            )
+            tally.remark("refused", ERROR, "{rows} {are} refused: " + _literal(problem), hint)
             for problem, hint, tally in by_count
         ]
 
@@ -163,7 +163,8 @@ class _Pass:
                 "cut": "training cuts their answers off",
             }[self.data.too_long]
             by = "" if self.measure.counts else " by the estimate"
-            level = ERROR if self.measure.counts and self.data.too_long == "error" else WARNING
+            refuses = self.data.too_long == "error" or self.too_long.count == self.lengths.rows
+            level = ERROR if self.measure.counts and refuses else WARNING
             text = f"{{rows}} {{are}} longer than `data.max_length` ({self.data.max_length:,} tokens){by}: {does}."
             hint = "Raise `data.max_length`, or set `data.too_long` to `drop` or `cut`."
             found.append(self.too_long.remark("too-long", level, text, hint))
