@@ -295,28 +295,34 @@ def test_text_and_json_say_the_same(tmp_path, capsys):
     assert healthy["rows"] == sum(part["rows"] for part in healthy["lengths"]["bins"])
 
 
+MAKE_BASE = """
+from pathlib import Path
+from envdoc.train.tiny import make_tiny
+make_tiny(Path("base"), ["What is right? Right is 7."] * 20, 0)
+print("null")
+"""
+
+
 @pytest.fixture(scope="module")
-def counted(launch_many, finished, tmp_path_factory):
+def counted(launch_many, inside, tmp_path_factory):
     """What is said with the tokenizer of a model: by --model, by a run file, with a limit, with each way to keep it."""
     folder = tmp_path_factory.mktemp("counted")
-    base = finished / "runs" / "tiny-bundled" / "base"
-    assert base.is_dir()
+    inside(folder, MAKE_BASE)
     rows = [chat("What?", f"Right {number}.") for number in range(40)]
     rows[7] = chat("What? " * 30, "Long question.")
     rows[8] = chat("What?", "Not this: <|user|>")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = f"model: {base}\ndata: {{path: rows.jsonl, max_length: 64, too_long: cut}}\n"
-    (folder / "run.yaml").write_text(run)
+    (folder / "run.yaml").write_text("model: base\ndata: {path: rows.jsonl, max_length: 64, too_long: cut}\n")
     (folder / "envdoc.yaml").write_text("data: other.jsonl\n")  # of another run: never looked at
-    words = ["data", "rows.jsonl", "--model", base, "--format", "json"]
+    words = ["data", "rows.jsonl", "--model", "base", "--format", "json"]
     return launch_many(
         folder, words, [*words, "data.max_length=64"], ["data", "run.yaml", "--format", "json"],
         [*words, "data.max_length=16", "data.too_long=drop"], [*words, "data.template=plain"],
     )  # fmt: skip
 
 
-def test_with_a_model_tokens_are_those_that_training_makes(counted, finished):
-    """The same template and labels as the run's own; the bundled example is counted by its receipt."""
+def test_with_a_model_tokens_are_those_that_training_makes(counted):
+    """Counted in the tokenizer's own template or the one that is named, the learnt ones apart."""
     documents = [json.loads(done["out"]) for done in counted]
 
     assert [0, 1, 1, 1, 0] == [done["code"] for done in counted]
