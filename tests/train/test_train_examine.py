@@ -308,16 +308,17 @@ def counted(launch_many, inside, tmp_path_factory):
     """What is said with the tokenizer of a model: by --model, by a run file, with a limit, with each way to keep it."""
     folder = tmp_path_factory.mktemp("counted")
     inside(folder, MAKE_BASE)
-    rows = [chat("What?", f"Right {number}.") for number in range(40)]
-    rows[7] = chat("What? " * 30, "Long question.")
-    rows[8] = chat("What?", "Not this: <|user|>")
+    rows = [chat("Which zebra is quick?", f"Right {number}.") for number in range(40)]
+    rows[7] = chat("Which? " * 60, "Long question.")
+    rows[8] = chat("Which?", "Not this zebra: <|user|>")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "run.yaml").write_text("model: base\ndata: {path: rows.jsonl, max_length: 64, too_long: cut}\n")
     (folder / "envdoc.yaml").write_text("data: other.jsonl\n")  # of another run: never looked at
     words = ["data", "rows.jsonl", "--model", "base", "--format", "json"]
     return launch_many(
         folder, words, [*words, "data.max_length=64"], ["data", "run.yaml", "--format", "json"],
-        [*words, "data.max_length=16", "data.too_long=drop"], [*words, "data.template=plain"],
+        [*words, "data.max_length=64", "data.too_long=drop"], [*words, "data.max_length=16", "data.too_long=drop"],
+        [*words, "data.template=plain"],
     )  # fmt: skip
 
 
@@ -325,25 +326,25 @@ def test_with_a_model_tokens_are_those_that_training_makes(counted):
     """Counted in the tokenizer's own template or the one that is named, the learnt ones apart."""
     documents = [json.loads(done["out"]) for done in counted]
 
-    assert [0, 1, 1, 1, 0] == [done["code"] for done in counted]
+    assert [0, 1, 1, 0, 1, 0] == [done["code"] for done in counted]
     assert {"tokens"} == {document["lengths"]["unit"] for document in documents}
-    assert ["the tokenizer's own"] * 4 + ["plain"] == [
+    assert ["the tokenizer's own"] * 5 + ["plain"] == [
         document["lengths"]["note"].split("template: ")[1].rstrip(".") for document in documents
     ]
-    assert 1 == len({document["learnt_tokens"] for document in documents[:4]})
+    assert 1 == len({document["learnt_tokens"] for document in documents[:5]})
     assert (
-        documents[0]["learnt_tokens"] < documents[0]["lengths"]["total"] != documents[4]["lengths"]["total"]
+        documents[0]["learnt_tokens"] < documents[0]["lengths"]["total"] != documents[5]["lengths"]["total"]
     )
 
 
 def test_with_a_model_a_long_row_is_refused_as_training_does(counted):
     """`error` refuses it, `cut` leaves nothing of it to learn, `drop` refuses only when no row is left."""
-    refused, cut, dropped = [
+    refused, cut, dropped, all_dropped = [
         {remark["code"]: (remark["level"], remark["rows"]) for remark in json.loads(done["out"])["remarks"]}
-        for done in counted[1:4]
+        for done in counted[1:5]
     ]
 
     assert ("error", [8]) == refused["too-long"]
     assert [("warning", [8]), ("error", [8])] == [cut["too-long"], cut["nothing-learnt"]]
     assert ("warning", [9]) == cut["template-remains"]
-    assert "too-long" in dropped
+    assert [("warning", [8]), ("error", [1, 2, 3, 4, 5])] == [dropped["too-long"], all_dropped["too-long"]]
