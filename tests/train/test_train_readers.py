@@ -94,6 +94,15 @@ def test_a_long_list_is_read_piece_by_piece(tmp_path):
     assert list(enumerate(rows, 1)) == list(raw_rows(path))
 
 
+def test_json_lines_and_lists_are_told_apart(tmp_path):
+    """`Dataset.to_json` writes JSON Lines into a .json file: they are read; a list under .jsonl is told."""
+    (tmp_path / "a.json").write_bytes(b"\n" + ROW + ROW)
+    (tmp_path / "b.jsonl").write_text(json.dumps([{"instruction": "Q", "output": "A"}], indent=1))
+
+    assert [2, 3] == [row.number for row in iterate_rows(Data(path=str(tmp_path / "a.json")))]
+    assert "FILE is one JSON list, and no JSON Lines." == refusal(tmp_path / "b.jsonl")
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv"])
 def test_memory_does_not_grow_with_the_file(tmp_path, name):
     """Going through 40 MB of rows takes under 4 MB: a reader holds a block and a row."""
@@ -142,7 +151,7 @@ def test_streamed_rows_are_read_again_by_each_loop(tmp_path):
         (b"[1, 2]", "FILE, row 1, is the number 1 and no object."),
         (b'["a"]', "FILE, row 1, is text and no object."),
         (b'"text"', "FILE must hold a list of rows, and holds a str."),
-        (b'{"rows": []}', "FILE must hold a list of rows, and holds a dict."),
+        (b'{"rows": [], "data": {}}', "FILE must hold a list of rows, and holds a dict."),
         (b"[]", "The data file FILE holds no row."),
         (b"", "The data file FILE holds no row."),
         (b'[\n"\xe9"]', "FILE, line 2, is not UTF-8 text."),
@@ -364,3 +373,17 @@ def test_a_missing_library_is_told(tables, monkeypatch):
         "FILE is a folder of `save_to_disk`, and this interpreter has no `datasets` to read it."
         == refusal(tables[0] / "saved")
     )
+
+
+def test_tables_are_trained_on(tables, launch_many):
+    """A saved data set, one of its splits, Parquet, and rows that are not held: each goes the whole way to a plan."""
+    commands = [
+        ["data=saved"],
+        ["data=splits", "data.split=test"],
+        ["data=chats.parquet", "data.streaming=true"],
+    ]
+    done = launch_many(tables[0], *(["train", "--dry-run", *words] for words in commands))
+
+    assert [0, 0, 0] == [run["code"] for run in done], done
+    for run, count in zip(done, ("2500 rows", "2 rows", "2500 rows")):
+        assert count in run["out"].replace(",", "")

@@ -1,6 +1,7 @@
 """The command `data`: what was asked becomes a run, the run's data a survey, the survey a page."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -9,7 +10,7 @@ from envdoc.train.config import TINY
 from envdoc.train.data import data_file
 from envdoc.train.errors import ConfigError
 from envdoc.train.examine.measure import measure_of
-from envdoc.train.examine.show import document, lines
+from envdoc.train.examine.show import document, lines, printable
 from envdoc.train.examine.survey import survey
 
 RUN_FILES = (".yaml", ".yml")
@@ -30,9 +31,11 @@ def examine(file: str, model: Optional[str], overrides: Sequence[str], form: str
     if (path / "config.json").is_file():
         raise ConfigError(f"`{path}` is a model's folder, and no data.", "Name it with `--model`.")
     found = survey(run, measure_of(run))
-    print(
-        json.dumps(document(found), ensure_ascii=False, indent=2)
-        if form == "json"
-        else "\n".join(lines(found))
+    text = (
+        json.dumps(document(found), indent=2) if form == "json" else "\n".join(map(printable, lines(found)))
     )
+    encoding = (
+        getattr(sys.stdout, "encoding", None) or "utf-8"
+    )  # a terminal's may lack the marks that are quoted
+    print(text.encode(encoding, "replace").decode(encoding))
     return 0 if found.fit else 1

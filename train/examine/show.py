@@ -44,6 +44,11 @@ def lines(found: Survey) -> List[str]:
     return [*told, "", _verdict(found)]
 
 
+def printable(line: str) -> str:
+    """The line without what a terminal would obey: keys and file names come from strangers."""
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
 def _head(found: Survey) -> str:
     turns = found.turns
     asked = (

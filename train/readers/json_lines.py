@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import IO, Any, Iterator, List, Tuple, cast
 
+from envdoc.train.errors import DataError
 from envdoc.train.readers import RawRow, Unreadable
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -19,6 +20,10 @@ def read(path: Path) -> Iterator[RawRow]:
                 if line.startswith(UTF16_MARKS):
                     yield 1, Unreadable("is UTF-16 text.", "Save the file as UTF-8.")
                     return
+                if line.strip() == b"[":
+                    raise DataError(
+                        f"`{path}` is one JSON list, and no JSON Lines.", "Let its name end in .json."
+                    )
                 line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
             if line.strip():
                 yield number, parsed(line)

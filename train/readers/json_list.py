@@ -1,4 +1,4 @@
-"""JSON: a list of rows, or an object whose `data` is one; read element by element."""
+"""JSON: a list of rows, or an object whose `data` is one, read element by element; JSON Lines under this name, too."""
 
 import codecs
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any, Iterator
 
 from envdoc.train.errors import DataError
-from envdoc.train.readers import RawRow
+from envdoc.train.readers import RawRow, json_lines
 from envdoc.train.readers.json_lines import UTF16_MARKS, opened, without_doubles
 
 BLOCK_BYTES = 1 << 16
@@ -18,30 +18,35 @@ def read(path: Path) -> Iterator[RawRow]:
     with opened(path) as stream:
         text = _Text(stream, path)
         start = text.peek()
-        if start == "{":
-            _enter_data(text, path)
-        elif not start:
+        if start == "{" and not _enters_data(text):
+            if text.peek() != "{":
+                raise DataError(f"`{path}` must hold a list of rows, and holds a dict.")
+            yield from json_lines.read(
+                path
+            )  # `Dataset.to_json` writes JSON Lines whatever the file is called
+            return
+        if not start:
             raise DataError(f"The data file `{path}` holds no row.")
-        elif start != "[":
+        if start not in ("{", "["):
             raise DataError(f"`{path}` must hold a list of rows, and holds a {type(text.value()).__name__}.")
         yield from enumerate(_elements(text), 1)
         if start == "[" and text.peek():
             raise text.not_json("text after the end of the list")
 
 
-def _enter_data(text: "_Text", path: Path) -> None:
-    """Go to the list under `data`, past the other keys."""
+def _enters_data(text: "_Text") -> bool:
+    """Whether the object has a list under `data`; then reading stands at it, else behind the object."""
     text.take("{")
     while text.peek() == '"':
         key = text.value()
         text.take(":")
         if key == "data" and text.peek() == "[":
-            return
+            return True
         text.value()
         if text.peek() == ",":
             text.take(",")
     text.take("}")
-    raise DataError(f"`{path}` must hold a list of rows, and holds a dict.")
+    return False
 
 
 def _elements(text: "_Text") -> Iterator[Any]:
