@@ -30,6 +30,18 @@ SHAPES = {
     "instruction": "alpaca",
     "completion": "pairs",
 }  # the key by which a row is known; of several the first, since `messages` is the finished form
+# What would be lost in silence: a row that holds one of these is meant for another kind of training.
+FOREIGN = {
+    "tools": ("envdoc trains no tool calls", "Remove the row, or the key where its answer calls none."),
+    "rejected": ("envdoc trains on answers, and not on preferences", "Keep the chosen answer only."),
+    **{
+        key: ("envdoc trains on text", "Remove such rows.") for key in ("image", "images", "videos", "audios")
+    },
+}
+VERDICTS = (
+    "label",
+    "kto_tag",
+)  # of unpaired preferences (TRL, LLaMA-Factory): the rejected answers are in there
 SHOWN_KEYS, SHOWN_CHARACTERS = (
     8,
     40,
@@ -62,11 +74,12 @@ def messages_of(content: Any, shape: str, where: str) -> Tuple[Message, ...]:
     """The conversation of a row. `where` begins each sentence. Raises DataError for what cannot be trained on."""
     if not isinstance(content, dict):
         raise DataError(f"{where} is {_kind(content)} and no object.")
-    if content.get("tools"):
-        raise DataError(
-            f"{where} offers the model `tools`, and envdoc trains no tool calls.",
-            "Remove the row, or the key where its answer calls none.",
-        )
+    for key, (why, hint) in FOREIGN.items():
+        if content.get(key):
+            raise DataError(f"{where} has `{key}`: {why}.", hint)
+    for key in VERDICTS:
+        if content.get(key) is False:
+            raise DataError(f"{where} is marked as a bad answer (`{key}` is false).", "Leave such rows out.")
     if shape == "alpaca":
         turns = _alpaca(content, where)
     elif shape == "pairs":
@@ -182,10 +195,10 @@ def _text(content: Dict[str, Any], key: str, where: str, must_be_there: bool = F
 def _part(part: Any, key: str, where: str) -> str:
     if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
         return str(part["text"])
-    kind = part.get("type") if isinstance(part, dict) else _kind(part)
+    kind = f"`{part.get('type')}`" if isinstance(part, dict) else _kind(part)
     raise DataError(
-        f"{where} holds a part that is no text in `{key}`: {kind}.",
-        "envdoc trains on text; remove such rows.",
+        f"{where} holds a part in `{key}` that is no text: {kind}.",
+        'Parts are {"type": "text", "text": "..."}; envdoc trains on nothing else.',
     )
 
 

@@ -28,23 +28,44 @@ def refusal(data):
         {"messages": QUESTION},
         {"instruction": "Q", "output": "A"},
         {"instruction": "Q", "input": "", "output": "A"},
+        {"prompt": "Q", "completion": "A"},
+        {"prompt": [QUESTION[0]], "completion": [QUESTION[1]]},
+        {
+            "messages": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
+            "tools": None,
+            "label": True,
+        },
+        {"conversations": QUESTION},
+        {
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Q"}]}, QUESTION[1]],
+            "images": [],
+        },
+        {"messages": QUESTION, "prompt": "Q", "completion": "other"},
         {"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]},
     ],
 )
-def test_three_shapes_become_the_same_messages(tmp_path, row):
-    """messages, alpaca and ShareGPT rows are one thing after reading."""
+def test_every_shape_becomes_the_same_messages(tmp_path, row):
+    """messages, alpaca, ShareGPT and prompt with completion are one thing after reading."""
     rows = read_rows(write(tmp_path / "rows.jsonl", [row]))
 
     assert [(1, tuple(QUESTION))] == [(r.number, r.messages) for r in rows]
 
 
 def test_an_alpaca_input_follows_its_instruction(tmp_path):
-    """`input` belongs to the question; `system` comes before it."""
+    """`input` belongs to the question; `system` comes before it, in the other shapes, too."""
     row = {"instruction": "Sort.", "input": "2 1", "output": "1 2", "system": "Be brief."}
 
     (read,) = read_rows(write(tmp_path / "rows.jsonl", [row]))
 
     assert ["Be brief.", "Sort.\n\n2 1", "1 2"] == [m["content"] for m in read.messages]
+    chat = {
+        "conversations": [{"from": "human", "value": "Sort."}, {"from": "gpt", "value": "1 2"}],
+        "system": "Be brief.",
+    }
+    (read,) = read_rows(write(tmp_path / "chat.jsonl", [chat]))
+    assert [("system", "Be brief."), ("user", "Sort.")] == [
+        (m["role"], m["content"]) for m in read.messages[:2]
+    ]
 
 
 def test_json_lists_are_read_and_empty_lines_passed_over(tmp_path):
@@ -80,9 +101,24 @@ def test_the_bundled_rows_are_fit():
         ({"messages": [{"role": "user", "content": None}]}, "row 2, message 1, has no text in `content`."),
         ({"messages": []}, "row 2, has no list `messages`, which the first row has."),
         ({"instruction": "Q", "output": "A"}, "row 2, has no list `messages`, which the first row has."),
+        ({"messages": [*QUESTION, QUESTION[1], {"role": "system", "content": "S"}, QUESTION[1]]},
+         "row 2, message 4, is of the system, which speaks only first."),
+        ({"messages": [QUESTION[1], *QUESTION]},
+         "row 2, answers before the first question: message 1 is of the assistant."),
+        ({"messages": [QUESTION[0], {"role": "tool", "content": "x"}, QUESTION[1]]},
+         "row 2, message 2, is a tool call, and envdoc trains none."),
+        ({"messages": [QUESTION[0], {"role": "assistant", "content": None, "tool_calls": [{}]}]},
+         "row 2, message 2, is a tool call, and envdoc trains none."),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, QUESTION[1]]},
+         "row 2, message 1, holds a part in `content` that is no text: `image_url`."),
+        ({"messages": QUESTION, "tools": [{"name": "search"}]}, "row 2, has `tools`: envdoc trains no tool calls."),
+        ({"messages": QUESTION, "images": ["a.png"]}, "row 2, has `images`: envdoc trains on text."),
+        ({"messages": QUESTION, "rejected": "B"},
+         "row 2, has `rejected`: envdoc trains on answers, and not on preferences."),
+        ({"messages": QUESTION, "label": False}, "row 2, is marked as a bad answer (`label` is false)."),
         (["Q", "A"], "row 2, is a list and no object."),
     ],
-)
+)  # fmt: skip
 def test_an_unfit_row_is_refused_by_its_number(tmp_path, row, message):
     """The number of the row and what is wrong with it, in one sentence."""
     data = write(tmp_path / "rows.jsonl", [{"messages": QUESTION}, row])

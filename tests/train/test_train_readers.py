@@ -105,8 +105,8 @@ def test_json_lines_and_lists_are_told_apart(tmp_path):
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv"])
 def test_memory_does_not_grow_with_the_file(tmp_path, name):
-    """Going through 40 MB of rows takes under 4 MB: a reader holds a block and a row."""
-    path, row, count = tmp_path / name, {"instruction": "Q" * 1000, "output": "A" * 1000}, 20_000
+    """Going through 16 MB of rows takes under 4 MB: a reader holds a block and a row."""
+    path, row, count = tmp_path / name, {"instruction": "Q" * 1000, "output": "A" * 1000}, 8_000
     with path.open("w") as stream:
         if name.endswith(".csv"):
             stream.write("instruction,output\n" + f"{row['instruction']},{row['output']}\n" * count)

@@ -57,6 +57,8 @@ def _head(found: Survey) -> str:
         else f"up to {turns.longest} questions a row (row {turns.longest_row})"
     )
     refused = f", {found.refused:,} more refused" if found.refused else ""
+    if not found.rows:
+        return f"{found.path}: no row that can be trained on{refused.replace(' more', '')}."
     rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
     return f"{found.path}: {rows} of the shape {found.shape}{refused}; {asked}."
 

@@ -11,7 +11,7 @@ MOJIBAKE = re.compile(f"[ÃÐÑ][{_CONTINUED}]|â€[{_CONTINUED}]|Â[\xa0£©®
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")  # tab and line breaks are text
 # Markers of chat templates. In a text they are encoded as what they stand for, and end a turn in its middle.
 SPECIAL = re.compile(
-    r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start_of_turn|end_of_turn|bos|eos|pad)>|</s>"
+    r"<\|[a-z_]{2,30}\|>|\[/?INST\]|<</?SYS>>|<(?:start_of_turn|end_of_turn|bos|eos|pad|image|video|audio)>|</s>"
 )
 # The published forms of keys; what looks like one is counted and never printed. The beginnings are looked for first,
 # since `in` is thirty times faster than a pattern that may begin anywhere.
@@ -44,7 +44,7 @@ PROSE_CHARACTERS = 200  # a shorter answer may well be a name or a heading
 LAST_LINE_CHARACTERS = 40  # a shorter last line is a signature or an item
 SENTENCE_END = re.compile(r"[.!?。！？]")
 OPEN_ENDS = ",;:(、，；：（-"
-LIST_OR_CODE = re.compile(r"\s*(?:[-*+#|>=@$]|\d+[.)]|`|https?:)|.*[`{}\\|<>=]|.*https?://\S+$")
+LIST_OR_CODE = re.compile(r"\s*(?:[-*+#|>=@$]|\d+[.)]|`|https?:)|.*[`{}\\|<>=]|.*(?:https?://|\s[#@])\S+$")
 
 # code: level, sentence, hint
 SAYINGS: Dict[str, Tuple[str, str, str]] = {
