@@ -38,10 +38,6 @@ FOREIGN = {
         key: ("envdoc trains on text", "Remove such rows.") for key in ("image", "images", "videos", "audios")
     },
 }
-VERDICTS = (
-    "label",
-    "kto_tag",
-)  # of unpaired preferences (TRL, LLaMA-Factory): the rejected answers are in there
 SHOWN_KEYS, SHOWN_CHARACTERS = (
     8,
     40,
@@ -77,9 +73,9 @@ def messages_of(content: Any, shape: str, where: str) -> Tuple[Message, ...]:
     for key, (why, hint) in FOREIGN.items():
         if content.get(key):
             raise DataError(f"{where} has `{key}`: {why}.", hint)
-    for key in VERDICTS:
-        if content.get(key) is False:
-            raise DataError(f"{where} is marked as a bad answer (`{key}` is false).", "Leave such rows out.")
+    verdict = "label" if shape == "pairs" else "kto_tag"  # unpaired preferences of TRL and of LLaMA-Factory
+    if content.get(verdict) is False:
+        raise DataError(f"{where} is marked as a bad answer (`{verdict}` is false).", "Leave such rows out.")
     if shape == "alpaca":
         turns = _alpaca(content, where)
     elif shape == "pairs":

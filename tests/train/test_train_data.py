@@ -28,12 +28,12 @@ def refusal(data):
         {"messages": QUESTION},
         {"instruction": "Q", "output": "A"},
         {"instruction": "Q", "input": "", "output": "A"},
-        {"prompt": "Q", "completion": "A"},
+        {"prompt": "Q", "completion": "A", "label": True},
         {"prompt": [QUESTION[0]], "completion": [QUESTION[1]]},
         {
             "messages": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
             "tools": None,
-            "label": True,
+            "label": False,
         },
         {"conversations": QUESTION},
         {
@@ -115,7 +115,7 @@ def test_the_bundled_rows_are_fit():
         ({"messages": QUESTION, "images": ["a.png"]}, "row 2, has `images`: envdoc trains on text."),
         ({"messages": QUESTION, "rejected": "B"},
          "row 2, has `rejected`: envdoc trains on answers, and not on preferences."),
-        ({"messages": QUESTION, "label": False}, "row 2, is marked as a bad answer (`label` is false)."),
+        ({"messages": QUESTION, "kto_tag": False}, "row 2, is marked as a bad answer (`kto_tag` is false)."),
         (["Q", "A"], "row 2, is a list and no object."),
     ],
 )  # fmt: skip
@@ -131,12 +131,15 @@ def test_an_unfit_row_is_refused_by_its_number(tmp_path, row, message):
     [
         ({"instruction": "Q"}, "has no `output`."),
         ({"instruction": "Q", "output": ""}, "has an empty answer."),
+        ({"prompt": "Q", "completion": "A", "label": False}, "is marked as a bad answer (`label` is false)."),
+        ({"prompt": None, "completion": "A"}, "has no `prompt`."),
+        ({"prompt": "Q", "completion": ""}, "has an empty answer."),
         ({"instruction": "", "output": "A"}, "has an empty `instruction`."),
         ({"instruction": "Q", "output": 4}, "has no text in `output` but the number 4."),
     ],
 )
-def test_an_unfit_alpaca_row_is_refused(tmp_path, row, message):
-    """The same for alpaca rows."""
+def test_an_unfit_row_of_another_shape_is_refused(tmp_path, row, message):
+    """The same for alpaca rows, and for prompt with completion."""
     data = write(tmp_path / "rows.jsonl", [row])
 
     assert f"`{data.path}`, row 1, {message}" == refusal(data)

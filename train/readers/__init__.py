@@ -18,7 +18,8 @@ from envdoc.train.errors import DataError
 
 RawRow = Tuple[int, Any]
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-# The columns that a row can be made of, or refused for (train/shapes.py); tables may hold any others (embeddings, images), which are never read.
+# The columns that a row is made of, or refused for (shapes.py). Tables may hold any others (embeddings, images), which
+# are never read.
 COLUMNS = (
     "messages", "conversations", "instruction", "input", "output", "prompt", "completion", "system", "tools",
     "rejected", "label", "kto_tag",
