@@ -24,24 +24,17 @@ ROLES = {
     "model": "assistant",
 }
 TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
-SHAPES = {
-    "messages": "messages",
-    "conversations": "sharegpt",
-    "instruction": "alpaca",
-    "completion": "pairs",
-}  # the key by which a row is known; of several the first, since `messages` is the finished form
+# The key by which a row is known; of several the first, since `messages` is the finished form.
+SHAPES = {"messages": "messages", "conversations": "sharegpt", "instruction": "alpaca", "completion": "pairs"}
 # What would be lost in silence: a row that holds one of these is meant for another kind of training.
+_TEXT_ONLY = ("envdoc trains on text", "Remove such rows.")
 FOREIGN = {
     "tools": ("envdoc trains no tool calls", "Remove the row, or the key where its answer calls none."),
     "rejected": ("envdoc trains on answers, and not on preferences", "Keep the chosen answer only."),
-    **{
-        key: ("envdoc trains on text", "Remove such rows.") for key in ("image", "images", "videos", "audios")
-    },
+    **dict.fromkeys(("image", "images", "videos", "audios"), _TEXT_ONLY),
 }
-SHOWN_KEYS, SHOWN_CHARACTERS = (
-    8,
-    40,
-)  # a table may have hundreds, and a CSV without a header has its first row
+# Of keys in a message: a table may have hundreds, and a CSV without a header has its first row for them.
+SHOWN_KEYS, SHOWN_CHARACTERS = 8, 40
 TURNS = {"messages": "messages", "sharegpt": "conversations"}
 
 Message = Dict[str, str]
@@ -73,7 +66,8 @@ def messages_of(content: Any, shape: str, where: str) -> Tuple[Message, ...]:
     for key, (why, hint) in FOREIGN.items():
         if content.get(key):
             raise DataError(f"{where} has `{key}`: {why}.", hint)
-    verdict = "label" if shape == "pairs" else "kto_tag"  # unpaired preferences of TRL and of LLaMA-Factory
+    # Unpaired preferences of TRL and LLaMA-Factory; with alpaca rows a `label` may well be the task's own.
+    verdict = "kto_tag" if shape == "alpaca" else "label"
     if content.get(verdict) is False:
         raise DataError(f"{where} is marked as a bad answer (`{verdict}` is false).", "Leave such rows out.")
     if shape == "alpaca":

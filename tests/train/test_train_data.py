@@ -27,13 +27,13 @@ def refusal(data):
     [
         {"messages": QUESTION},
         {"instruction": "Q", "output": "A"},
-        {"instruction": "Q", "input": "", "output": "A"},
+        {"instruction": "Q", "input": "", "output": "A", "label": False},
         {"prompt": "Q", "completion": "A", "label": True},
         {"prompt": [QUESTION[0]], "completion": [QUESTION[1]]},
         {
             "messages": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
             "tools": None,
-            "label": False,
+            "label": True,
         },
         {"conversations": QUESTION},
         {
@@ -115,7 +115,7 @@ def test_the_bundled_rows_are_fit():
         ({"messages": QUESTION, "images": ["a.png"]}, "row 2, has `images`: envdoc trains on text."),
         ({"messages": QUESTION, "rejected": "B"},
          "row 2, has `rejected`: envdoc trains on answers, and not on preferences."),
-        ({"messages": QUESTION, "kto_tag": False}, "row 2, is marked as a bad answer (`kto_tag` is false)."),
+        ({"messages": QUESTION, "label": False}, "row 2, is marked as a bad answer (`label` is false)."),
         (["Q", "A"], "row 2, is a list and no object."),
     ],
 )  # fmt: skip
@@ -132,6 +132,10 @@ def test_an_unfit_row_is_refused_by_its_number(tmp_path, row, message):
         ({"instruction": "Q"}, "has no `output`."),
         ({"instruction": "Q", "output": ""}, "has an empty answer."),
         ({"prompt": "Q", "completion": "A", "label": False}, "is marked as a bad answer (`label` is false)."),
+        (
+            {"instruction": "Q", "output": "A", "kto_tag": False},
+            "is marked as a bad answer (`kto_tag` is false).",
+        ),
         ({"prompt": None, "completion": "A"}, "has no `prompt`."),
         ({"prompt": "Q", "completion": ""}, "has an empty answer."),
         ({"instruction": "", "output": "A"}, "has an empty `instruction`."),

@@ -3,6 +3,7 @@
 import json
 import random
 from array import array
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from envdoc.train.data import BUNDLED_FILE
 from envdoc.train.errors import DataError
 from envdoc.train.examine import near, same
 from envdoc.train.examine.command import examine
+from envdoc.train.examine.comparisons import SENTENCES
 from envdoc.train.examine.lengths import Lengths
 from envdoc.train.examine.measure import Estimate
 from envdoc.train.examine.scripts import FIRSTS, main_script
@@ -348,3 +350,11 @@ def test_with_a_model_a_long_row_is_refused_as_training_does(counted):
     assert [("warning", [8]), ("error", [8])] == [cut["too-long"], cut["nothing-learnt"]]
     assert ("warning", [9]) == cut["template-remains"]
     assert [("warning", [8]), ("error", [1, 2, 3, 4, 5])] == [dropped["too-long"], all_dropped["too-long"]]
+
+
+def test_every_remark_is_in_the_docs():
+    """docs/data.md lists each code with its level."""
+    text = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    codes = {**SAYINGS, **SENTENCES}
+
+    assert [] == [code for code, (level, _, _) in codes.items() if f"| `{code}` | {level} |" not in text]

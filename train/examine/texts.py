@@ -125,7 +125,7 @@ def is_cut(answer: str) -> bool:
     Prose is told by its length, by sentence marks before, and by a last line that is no item, code or link.
     """
     text = answer.rstrip()
-    if text.count("```") % 2:
+    if text.count("```") % 2 and not text.endswith("```"):
         return True
     if len(text) < PROSE_CHARACTERS or not (text[-1].isalpha() or text[-1] in OPEN_ENDS):
         return False
