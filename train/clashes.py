@@ -41,6 +41,11 @@ CLASHES: Tuple[Clash, ...] = (
         "`model.revision` pins the code of a model, and `model.trust_remote_code` is false, so none would run.",
         "Set `model.trust_remote_code=true`, or leave `model.revision` out.",
     ),
+    Clash(
+        lambda run: run.data.packing and run.data.group_by_length,
+        "`data.packing` and `data.group_by_length` are both on, and packs are all of one length.",
+        "Leave one of them out.",
+    ),
 )
 
 SAID_TWICE: Tuple[SaidTwice, ...] = (

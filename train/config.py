@@ -44,9 +44,31 @@ class Data:
     streaming: bool = (
         False  # read the rows again for each pass instead of holding them: for files of gigabytes
     )
-    template: Literal["auto", "plain"] = "auto"  # the tokenizer's own template: a foreign one costs accuracy
+    template: Literal[
+        "auto",
+        "plain",
+        "alpaca",
+        "vicuna",
+        "zephyr",
+        "chatml",
+        "qwen",
+        "llama2",
+        "llama3",
+        "mistral",
+        "gemma",
+        "phi",
+        "glm",
+        "deepseek",
+    ] = "auto"  # the tokenizer's own template: a foreign one costs accuracy; a base model may be taught any
+    train_on: Literal["answers", "last", "all"] = "answers"  # all learns questions too, as in pretraining
     max_length: int = 1024  # tokens; activations, and logits above all, grow with the longest row
     too_long: Literal["error", "drop", "cut"] = "error"  # a cut answer teaches the model never to stop
+    packing: bool = (
+        False  # several rows fill one of `max_length`, none seeing another: less padding, fewer steps
+    )
+    group_by_length: bool = (
+        False  # rows of like length in a batch: less padding, at the price of less even batches
+    )
 
 
 @dataclass(frozen=True)

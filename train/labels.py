@@ -1,31 +1,39 @@
-"""Rows as tokens, with labels on the answers and on the token that ends each of them, and nowhere else."""
+"""All rows as tokens: what is too long, cut or not to be learnt is refused or told; the rest goes into the token store.
 
-import hashlib
-from array import array
+`turns.py` encodes a row, `templates.py` has the chat templates, `encoders.py` the processes, `token_store.py` the disk.
+"""
+
+import json
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Tuple
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
 
+from envdoc.train import compat, encoders, templates, turns
 from envdoc.train.config import Data
-from envdoc.train.data import Message, Row, data_file
+from envdoc.train.data import Row, data_file, data_sha256
 from envdoc.train.errors import DataError
+from envdoc.train.fingerprint import WEIGHTS
+from envdoc.train.token_store import Fingerprint, StoredRows, building, find
+from envdoc.train.turns import MASKED, Labelled, Tokens
 
-MASKED = -100  # torch's cross entropy passes over this label
-PLAIN_QUESTION = "### Instruction:\n{}\n\n### Response:\n"
 SHOWN_ROWS = 5
+FEW_LEARNT = 0.05  # below, most of the computing is spent on text that nothing is learnt from
+SHAPED_BY = ("turns.py", "labels.py", "encoders.py", "glm.py")  # the code that a stored row depends on
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """One row as token ids; `labels` has the same length and MASKED wherever nothing is learnt."""
+class Way:
+    """How a row becomes tokens: the template's name, what is to be said of it, and the function that does it."""
 
-    number: int
-    input_ids: List[int]
-    labels: List[int]
+    template: str  # "the tokenizer's own", "plain", "chatml"...
+    label: Callable[[Row], Labelled]
+    notes: Tuple[str, ...] = ()
 
-    @property
-    def answer_tokens(self) -> int:
-        """How many tokens carry a label."""
-        return sum(label != MASKED for label in self.labels)
+    def tokens(self, row: Row) -> Tokens:
+        """The row at its full length."""
+        ids, labels, _ = self.label(row)
+        return Tokens(row.number, ids, labels)
 
 
 @dataclass(frozen=True)
@@ -33,181 +41,194 @@ class Corpus:
     """Everything that is trained on, and the hashes by which it is known again."""
 
     path: str
-    rows: Tuple[Tokens, ...]
+    rows: Sequence[Tokens]  # read from the store where they are asked for: they need not fit into memory
     sha256: str  # of the file's bytes
     encoded_sha256: str  # of every id and label: also changes with the tokenizer, the template and the length
     template: str  # "the tokenizer's own", "plain"
     notes: Tuple[str, ...] = ()  # what was left out or cut, in sentences
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one epoch, padding not counted."""
-        return sum(len(row.input_ids) for row in self.rows)
-
-    @property
-    def answer_tokens(self) -> int:
-        """Labelled tokens of one epoch."""
-        return sum(row.answer_tokens for row in self.rows)
+    lengths: Sequence[int] = ()  # tokens of each row
+    tokens: int = 0  # of one epoch, padding not counted
+    answer_tokens: int = 0  # labelled tokens of one epoch
+    ends: Tuple[int, ...] = ()  # the tokens that answers end with, at which generation has to stop
+    stored: bool = False  # encoded by an earlier run, and only read by this one
 
 
-def encode(rows: Sequence[Row], tokenizer: Any, data: Data) -> Corpus:
-    """Every row as tokens, with labels on the answers and the token that ends each of them.
+def choose(tokenizer: Any, data: Data) -> Way:
+    """The way that `data.template` and `data.train_on` name; the tokenizer is given the template.
 
-    Raises DataError, with the row's number, where a template refuses a row, where a row is too long and
-    `data.too_long` says error, and where nothing of a row would be learnt.
+    Raises DataError where the tokenizer lacks what it needs.
     """
-    own = data.template == "auto" and bool(getattr(tokenizer, "chat_template", None))
     if tokenizer.eos_token_id is None:
         raise DataError(
             "The tokenizer of the base model has no end token, so no answer could be taught to end.",
             "Set `eos_token` in its tokenizer_config.json.",
         )
-    done: List[Tokens] = []
-    dropped: List[int] = []
-    cut: List[int] = []
-    last_only = 0
-    for row in rows:
-        ids, labels, whole = _templated(row, tokenizer) if own else (*_plain(row, tokenizer), True)
-        last_only += not whole
-        if len(ids) > data.max_length:
-            if data.too_long == "error":
+    name, notes = templates.settle(tokenizer, data.template)
+    function = turns.plain if name == "plain" else turns.templated
+    return Way(name, partial(function, tokenizer=tokenizer, train_on=data.train_on), tuple(notes))
+
+
+def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: int = 0) -> Corpus:
+    """Every row as tokens, with labels on the answers and the token that ends each of them.
+
+    The rows are gone through twice, to know them and to encode them, and neither time kept; what comes out depends
+    on neither the store nor the number of processes (`workers`; 0 lets `encoders` choose). Raises DataError, with the
+    row's number, where a template refuses a row, where a row is too long and `data.too_long` says error, and where
+    nothing of a row would be learnt.
+    """
+    way = choose(tokenizer, data)
+    key = _fingerprint(rows, tokenizer, way, data)
+    stored = find(key)
+    if stored is None:
+        with building(key) as writer:
+            told = encoders.Told()
+            for part in encoders.parts(rows, partial(encode_part, way=way, data=data), workers):
+                writer.add(part.numbers, part.lengths, part.ids, part.learnt)
+                told.add(part)
+            if not writer.rows:
                 raise DataError(
-                    f"Row {row.number} is {len(ids)} tokens long, and `data.max_length` is {data.max_length}.",
-                    "Raise `data.max_length`, or set `data.too_long` to `drop` (leave such rows out) or `cut` "
-                    "(train on their beginning, without the end of the answer).",
+                    f"Every row is longer than `data.max_length` ({data.max_length}), so nothing is left to train on.",
+                    "Raise `data.max_length`.",
                 )
-            if data.too_long == "drop":
-                dropped.append(row.number)
-                continue
-            cut.append(row.number)
-            ids, labels = ids[: data.max_length], labels[: data.max_length]
-        if all(label == MASKED for label in labels[1:]):  # the first token is never predicted
-            raise DataError(
-                f"Nothing of row {row.number} would be learnt: its question alone fills {len(ids)} tokens.",
-                "Raise `data.max_length`, or remove the row.",
-            )
-        done.append(Tokens(row.number, ids, labels))
-    if not done:
-        raise DataError(
-            f"Every row is longer than `data.max_length` ({data.max_length}), so nothing is left to train on.",
-            "Raise `data.max_length`.",
-        )
-    notes = []
-    if dropped:
-        notes.append(f"{_some(dropped)} longer than {data.max_length} tokens left out.")
-    if cut:
-        notes.append(
-            f"{_some(cut)} cut to {data.max_length} tokens, so their answers are taught without end."
-        )
-    if last_only:
-        notes.append(
-            f"{last_only} rows are trained on their last answer only: the chat template rewrites earlier turns."
-        )
-    path = data_file(data)
+            notes = _notes(told, writer.tokens, writer.answer_tokens, tokenizer, data)
+            made = writer.finish({"notes": notes, "ends": sorted(told.ends)})
+    kept: StoredRows = made if stored is None else stored
     return Corpus(
-        path=str(path),
-        rows=tuple(done),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        encoded_sha256=_encoded_sha256(done),
-        template="the tokenizer's own" if own else "plain",
-        notes=tuple(notes),
+        path=str(data_file(data)),
+        rows=kept,
+        sha256=data_sha256(data),
+        encoded_sha256=kept.about["encoded_sha256"],
+        template=way.template,
+        notes=(*way.notes, *kept.about["notes"]),
+        lengths=kept.lengths,
+        tokens=int(kept.about["tokens"]),
+        answer_tokens=int(kept.about["answer_tokens"]),
+        ends=tuple(kept.about["ends"]),
+        stored=stored is not None,
     )
 
 
-def _plain(row: Row, tokenizer: Any) -> Tuple[List[int], List[int]]:
-    """Questions under a heading, answers up to the end token, each encoded apart so that no token spans both."""
-    end = tokenizer.eos_token_id
-    ids: List[int] = []
-    labels: List[int] = []
-    question: List[str] = []
-    for message in row.messages:
-        if message["role"] != "assistant":
-            text = message["content"]
-            question.append(PLAIN_QUESTION.format(text) if message["role"] == "user" else f"{text}\n\n")
+def encode_part(rows: Sequence[Row], way: Way, data: Data) -> encoders.Part:
+    """Some rows, one after another: the work of one process."""
+    part = encoders.PartMaker()
+    for row in rows:
+        ids, labels, whole = way.label(row)
+        cut = len(ids) > data.max_length
+        if cut and data.too_long == "error":
+            raise DataError(
+                f"Row {row.number} is {len(ids)} tokens long, and `data.max_length` is {data.max_length}.",
+                "Raise `data.max_length`, or set `data.too_long` to `drop` (leave such rows out) or `cut` "
+                "(train on their beginning, without the end of the answer).",
+            )
+        if cut and data.too_long == "drop":
+            part.dropped.append(row.number)
             continue
-        asked = tokenizer("".join(question), add_special_tokens=not ids)["input_ids"]
-        if asked and asked[-1] == end:  # tokenizers with add_eos_token end the question too
-            asked = asked[:-1]
-        answer = [*tokenizer(message["content"], add_special_tokens=False)["input_ids"], end]
-        ids += asked + answer
-        labels += [MASKED] * len(asked) + answer
-        question = ["\n\n"]
-    return ids, labels
+        ids, labels = ids[: data.max_length], labels[: data.max_length]
+        learnt = [label for label in labels[1:] if label != MASKED]  # the first token is never predicted
+        if not learnt:
+            raise _nothing_learnt(row, len(ids), cut)
+        if cut:
+            part.cut.append(row.number)
+        else:
+            part.ends[learnt[-1]] += 1
+        part.last_only += not whole
+        part.add(row.number, ids, labels)
+    return part.made()
 
 
-def _templated(row: Row, tokenizer: Any) -> Tuple[List[int], List[int], bool]:
-    """The row in the tokenizer's own template, and whether every answer is labelled (else the last one is).
-
-    A label begins with the first token that differs from the rendered question's own tokens, and ends with the
-    template's end of turn, or, where it has none, with the end token, which is then added.
-    """
-    messages = list(row.messages)
-    text = _render(tokenizer, messages, row.number)
-    ids = _ids(tokenizer, text)
-    labels = [MASKED] * len(ids)
-    special = set(tokenizer.all_special_ids)
-    answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-    spans = []
-    for place in answers:
-        after = text if place == len(messages) - 1 else _render(tokenizer, messages[: place + 1], row.number)
-        if not text.startswith(after):
-            continue
-        start = _common(_ids(tokenizer, text[: _question_end(tokenizer, messages, place, after, row)]), ids)
-        stop = len(ids) if after is text else _common(_ids(tokenizer, after), ids)
-        spans.append((start, stop))
-    if len(spans) < len(answers):
-        spans = spans[-1:]
-    for start, stop in spans:
-        ends = [place for place in range(start, stop) if ids[place] in special]
-        stop = ends[-1] + 1 if ends else stop
-        labels[start:stop] = ids[start:stop]
-    if not any(token in special for token in ids[spans[-1][0] :]):
-        ids, labels = [*ids, tokenizer.eos_token_id], [*labels, tokenizer.eos_token_id]
-    return ids, labels, len(spans) == len(answers)
+def _nothing_learnt(row: Row, length: int, cut: bool) -> DataError:
+    if cut:
+        return DataError(
+            f"Nothing of row {row.number} would be learnt: its question alone fills {length} tokens.",
+            "Raise `data.max_length`, or remove the row.",
+        )
+    return DataError(
+        f"Nothing of row {row.number} would be learnt: the chat template leaves none of its answer in the text.",
+        "Change the row, or set `data.template` to another.",
+    )
 
 
-def _question_end(tokenizer: Any, messages: List[Message], place: int, after: str, row: Row) -> int:
-    """The character at which the answer begins in the rendered text."""
-    bare = _render(tokenizer, messages[:place], row.number)
-    asked = _render(tokenizer, messages[:place], row.number, prompt=True)
-    if asked == bare:  # a template without a generation prompt: the answer's heading is no part of the answer
-        found = after.find(messages[place]["content"].strip(), _common(bare, after))
-        if found >= 0:
-            return found
-    return _common(asked, after)
+def _notes(told: encoders.Told, tokens: int, learnt: int, tokenizer: Any, data: Data) -> List[str]:
+    notes = []
+    if told.dropped:
+        notes.append(f"{_some(told.dropped)} longer than {data.max_length} tokens left out.")
+    if told.cut:
+        notes.append(
+            f"{_some(told.cut)} cut to {data.max_length} tokens, so their answers are taught without end."
+        )
+    if told.last_only:
+        notes.append(
+            f"{told.last_only} rows are trained on their last answer only: the chat template rewrites earlier turns."
+        )
+    if learnt < FEW_LEARNT * tokens:
+        notes.append(
+            f"Only {100 * learnt / tokens:.1f}% of the tokens are learnt: most of the work goes into reading questions."
+        )
+    stops = _stop_ids(tokenizer)
+    strange = {end: count for end, count in told.ends.items() if end not in stops}
+    if strange:
+        shown = ", ".join(repr(tokenizer.decode([end])) for end in list(strange)[:3])
+        theirs = ", ".join(repr(tokenizer.decode([end])) for end in stops)
+        notes.append(
+            f"The answers of {_rows(sum(strange.values()))} end with {shown}, and generation with this model stops at "
+            f"{theirs}: whatever generates with the adapter must be told to stop at {shown} too."
+        )
+    return notes
 
 
-def _render(tokenizer: Any, messages: List[Message], number: int, prompt: bool = False) -> str:
+def _stop_ids(tokenizer: Any) -> List[int]:
+    """The tokens at which generation with this model ends: the tokenizer's, and those of its generation_config."""
+    stops = {int(tokenizer.eos_token_id)}
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
-    except Exception as error:  # jinja2.TemplateError, and whatever a template's own code raises
-        raise DataError(
-            f"The chat template of the base model refuses row {number}: {error}.",
-            "Change the row (some templates allow no system message), or set `data.template` to `plain`.",
-        ) from None
+        path = Path(str(tokenizer.name_or_path)) / "generation_config.json"
+        listed = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+        stops |= {int(end) for end in (listed if isinstance(listed, list) else [listed])}
+    except (OSError, ValueError, TypeError, AttributeError):
+        pass  # no such file, or none that says it
+    return sorted(stops)
 
 
-def _ids(tokenizer: Any, text: str) -> List[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])  # the template wrote them
+def _fingerprint(rows: Collection[Row], tokenizer: Any, way: Way, data: Data) -> str:
+    """The hash of everything that shapes the stored rows."""
+    here = Path(__file__).parent
+    print_ = Fingerprint()
+    print_.add("code", *[(here / name).read_bytes() for name in SHAPED_BY if (here / name).is_file()])
+    print_.add(
+        "libraries",
+        *[str(compat.version_of(name)) for name in ("transformers", "tokenizers", "sentencepiece")],
+    )
+    print_.add("settings", way.template, data.max_length, data.train_on, data.too_long)
+    print_.add("template", str(getattr(tokenizer, "chat_template", None)))
+    print_.add("stops", *_stop_ids(tokenizer))
+    for name, content in tokenizer_identity(tokenizer).items():
+        print_.add(name, content)
+    for row in rows:
+        print_.add("row", row.number, json.dumps(row.messages))
+    return print_.hexdigest()
 
 
-def _common(first: Sequence[Any], second: Sequence[Any]) -> int:
-    """How many items (tokens, characters) two sequences share at their beginnings."""
-    length = 0
-    for one, other in zip(first, second):
-        if one != other:
-            break
-        length += 1
-    return length
+def tokenizer_identity(tokenizer: Any) -> Dict[str, Any]:
+    """What a tokenizer turns text into tokens by, read off the object itself, for it may have been changed since."""
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    identity: Dict[str, Any] = {
+        "class": type(tokenizer).__qualname__,
+        "special": json.dumps(
+            {name: str(mark) for name, mark in sorted(tokenizer.special_tokens_map.items())}
+        ),
+        "begins and ends with": json.dumps(tokenizer("x")["input_ids"]),
+    }
+    if inner is not None and hasattr(inner, "to_str"):
+        return {**identity, "fast": inner.to_str()}
+    folder = Path(str(tokenizer.name_or_path))
+    files = sorted(path for path in folder.glob("*") if path.is_file() and path.suffix not in WEIGHTS)
+    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()))
+    return {**identity, "vocabulary": vocabulary, **{path.name: path.read_bytes() for path in files}}
 
 
 def _some(numbers: List[int]) -> str:
     listed = ", ".join(map(str, numbers[:SHOWN_ROWS])) + (", ..." if len(numbers) > SHOWN_ROWS else "")
-    return f"{len(numbers)} {'row' if len(numbers) == 1 else 'rows'} ({listed})"
+    return f"{_rows(len(numbers))} ({listed})"
 
 
-def _encoded_sha256(rows: Sequence[Tokens]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(array("q", [len(row.input_ids), *row.input_ids, *row.labels]).tobytes())
-    return digest.hexdigest()
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from envdoc.train import page, plan, run_files, run_folder, runfile, usage
-from envdoc.train.config import TINY
+from envdoc.train import page, plan, preview, run_files, run_folder, runfile, usage
+from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, SaveError
 from envdoc.train.events import NAME as EVENTS
@@ -41,7 +41,10 @@ def run(
     load_libraries()
     with tempfile.TemporaryDirectory(prefix="envdoc-dry-run-") as scratch:
         ready = _prepare(asked, rows, Path(scratch) if dry_run else asked.folder)
-        for line in plan.lines(ready):
+        for line in [
+            *plan.lines(ready),
+            *preview.lines(ready.corpus.rows, ready.tokenizer, preview.in_colour()),
+        ]:
             print(line, flush=True)
         if dry_run:
             return _rehearse(ready, Path(scratch))
@@ -78,6 +81,7 @@ def _ask(
 def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
+    from envdoc.train.batches import Units
     from envdoc.train.fingerprint import base_fingerprint
 
     settings = asked.settings
@@ -95,6 +99,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     identity = run_folder.identity_of(settings, corpus, fingerprint, precision)
     checkpoint = run_folder.checkpoint_to_resume(asked.folder, identity) if asked.resume else None
     model = _model(asked, base_folder, precision)
+    units = Units(corpus.lengths, settings.data, settings.train.seed, settings.train.batch_size)
     return Ready(
         asked=asked,
         precision=precision,
@@ -105,6 +110,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         identity=identity,
         checkpoint=checkpoint,
         model=model,
+        units=units,
+        form=_form(settings, model, precision),
     )
 
 
@@ -124,12 +131,22 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
     return model
 
 
+def _form(settings: Run, model: Any, precision: Any) -> Any:
+    """How batches are given to the model; packed rows so that none sees another."""
+    from envdoc.train import packed
+
+    if not settings.data.packing:
+        return packed.AS_IT_IS
+    autocast = precision.torch_dtype if precision.dtype != "fp32" else None
+    return packed.choose(model, settings.data.max_length, settings.model.quantization, autocast)
+
+
 def _rehearse(ready: Ready, scratch: Path) -> int:
     """The end of a dry run: a few updates whose result is thrown away, and what they tell of time and memory."""
     from envdoc.train import checkpoint, rehearsal
     from envdoc.train.trainer import total_steps
 
-    updates = total_steps(len(ready.corpus.rows), ready.settings.train)
+    updates = total_steps(len(ready.units), ready.settings.train)
     if ready.checkpoint:
         updates -= checkpoint.step_of(ready.checkpoint)
     if updates > 0:
@@ -219,6 +236,8 @@ def _trainer(
         ready.identity,
         events,
         arguments,
+        units=ready.units,
+        form=ready.form,
     )
 
 
@@ -231,7 +250,7 @@ def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
     """Save the adapter, read it back, judge it; returns the receipt that then lies beside it."""
     from safetensors import SafetensorError
 
-    from envdoc.train import checkpoint, compat, receipt
+    from envdoc.train import checkpoint, compat, receipt, templates
     from envdoc.train.fingerprint import adapter_sha256
     from envdoc.train.verify import PROBE_TOKENS, adapter_tensors, prove_saved
 
@@ -242,6 +261,7 @@ def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
         compat.undo_autocast(ready.model)
         checkpoint.check_finite(ready.model)
         checkpoint.save_adapter(ready.model, partial)
+        templates.save(ready.tokenizer, partial)
         for path in partial.iterdir():
             checkpoint.flush(path)
         checkpoint.replace_folder(partial, adapter)

@@ -17,8 +17,23 @@ def _data(ready: Ready) -> List[str]:
     return [
         f"Data      {len(corpus.rows)} rows of {corpus.path}: {corpus.tokens:,} tokens, of which "
         f"{corpus.answer_tokens:,} are learnt; template: {corpus.template}.",
-        *[f"          {note}" for note in corpus.notes],
+        *[f"          {note}" for note in [*_unusual(ready), *corpus.notes]],
     ]
+
+
+def _unusual(ready: Ready) -> List[str]:
+    """Sentences on what differs from row after row, freshly encoded."""
+    data, corpus, count = ready.settings.data, ready.corpus, len(ready.units)
+    said = [
+        "Encoded by an earlier run with the same data, tokenizer and settings; looked through."
+    ] * corpus.stored
+    if data.packing:
+        said.append(
+            f"Packed into {count} {'pack' if count == 1 else 'packs'} of {data.max_length} tokens, "
+            f"{100 * corpus.tokens / (count * data.max_length):.1f}% full; rows do not see each other "
+            f"(form `{ready.form.name}`, tried on this model)."
+        )
+    return said
 
 
 def _model(ready: Ready) -> List[str]:
@@ -45,10 +60,11 @@ def _adapter(ready: Ready) -> List[str]:
 def _training(ready: Ready) -> List[str]:
     from envdoc.train.trainer import steps_per_epoch, total_steps
 
-    train, rows = ready.settings.train, len(ready.corpus.rows)
+    train, units = ready.settings.train, len(ready.units)
+    kind = "packs" if ready.settings.data.packing else "rows"
     return [
-        f"Training  {total_steps(rows, train)} steps of {train.batch_size} x {train.accumulation} rows "
-        f"({steps_per_epoch(rows, train)} an epoch), "
+        f"Training  {total_steps(units, train)} steps of {train.batch_size} x {train.accumulation} {kind} "
+        f"({steps_per_epoch(units, train)} an epoch), "
         f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
         f"{'on' if train.gradient_checkpointing else 'off'}, a checkpoint every {train.save_every}.",
     ]

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional
 from envdoc.train.config import Run
 
 if TYPE_CHECKING:
+    from envdoc.train.batches import Units
     from envdoc.train.labels import Corpus
     from envdoc.train.model import Precision
+    from envdoc.train.packed import Form
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Ready:
     identity: Mapping[str, Any]  # what a resumed run must share with the one that it goes on from
     checkpoint: Optional[Path]  # where it goes on from
     model: Any  # the base with the adapter on it
+    units: "Units"  # what an epoch is made of: rows, or packs of them
+    form: "Form"  # how batches are given to the model
 
     @property
     def settings(self) -> Run:

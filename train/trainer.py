@@ -15,26 +15,27 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from envdoc.train import checkpoint, compat, out_of_memory, random_state
-from envdoc.train.batches import Batch, loader
-from envdoc.train.config import Train
+from envdoc.train.batches import Batch, Units, loader, useful_tokens
+from envdoc.train.config import Data, Train
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
 from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
+from envdoc.train.packed import AS_IT_IS, Form
 from envdoc.train.progress import say
 from envdoc.train.verify import adapter_tensors
 
 
-def steps_per_epoch(rows: int, train: Train) -> int:
-    """Updates in one pass over the rows; the last one may be smaller."""
-    return math.ceil(rows / (train.batch_size * train.accumulation))
+def steps_per_epoch(units: int, train: Train) -> int:
+    """Updates in one pass over the rows or packs; the last one may be smaller."""
+    return math.ceil(units / (train.batch_size * train.accumulation))
 
 
-def total_steps(rows: int, train: Train) -> int:
+def total_steps(units: int, train: Train) -> int:
     """Updates of the whole run."""
-    return train.steps or train.epochs * steps_per_epoch(rows, train)
+    return train.steps or train.epochs * steps_per_epoch(units, train)
 
 
 def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -64,6 +65,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         identity: Mapping[str, Any],
         events: Events,
         arguments: Optional[Mapping[str, Any]] = None,
+        units: Optional[Units] = None,
+        form: Form = AS_IT_IS,
     ) -> None:
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
         self.folder, self.identity, self.events = folder, identity, events
@@ -72,7 +75,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.guard = Guard(model, folder, train, precision, self.history, events)
         self.halvings = 0  # of the micro-batch, for want of memory
         self.vocabulary = 0  # the last axis of the logits, known from the first forward pass on
-        total = total_steps(len(corpus.rows), train)
+        self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
+        total = total_steps(len(self.units), train)
         values = {
             "output_dir": str(folder),
             "max_steps": total,
@@ -88,7 +92,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "fp16": precision.dtype == "fp16",
             **(arguments or {}),
         }
-        super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=list(corpus.rows))
+        super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=corpus.rows)
         self.remove_callback(PrinterCallback)
 
     @property
@@ -97,7 +101,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         return -(-self.settings.batch_size // 2**self.halvings)
 
     def get_train_dataloader(self) -> Any:
-        per_epoch = steps_per_epoch(len(self.corpus.rows), self.settings)
+        per_epoch = steps_per_epoch(len(self.units), self.settings)
         return loader(
             self.corpus.rows,
             self.settings.batch_size,
@@ -105,6 +109,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self.pad_id,
             self.settings.seed,
             lambda: int(self.state.global_step // per_epoch),
+            self.units,
         )
 
     def training_step(
@@ -138,7 +143,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
             # JSON has no infinity; with fp16 one means that loss scaling skips the update
             "grad_norm": gradient if gradient is not None and math.isfinite(gradient) else None,
-            "tokens": sum(int(batch["attention_mask"].sum()) for batch in batches),
+            "tokens": sum(useful_tokens(batch) for batch in batches),
             "padded_tokens": sum(part["input_ids"].numel() for part in parts),
             "answer_tokens": targets,
         }
@@ -157,7 +162,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _logits(self, model: Any, part: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
         """The model's logits of one micro-batch, and its labels."""
-        on_device = self._prepare_inputs(dict(part))
+        on_device = self.form(self._prepare_inputs(dict(part)))
         labels = on_device.pop("labels")
         with self.compute_loss_context_manager():
             logits = model(**on_device).logits
