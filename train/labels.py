@@ -3,6 +3,7 @@
 `turns.py` encodes a row, `templates.py` has the chat templates, `encoders.py` the processes, `token_store.py` the disk.
 """
 
+import copy
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,7 @@ class Way:
     template: str  # "the tokenizer's own", "plain", "chatml"...
     label: Callable[[Row], Labelled]
     notes: Tuple[str, ...] = ()
+    chat_template: Any = None  # its text
 
     def tokens(self, row: Row) -> Tokens:
         """The row at its full length."""
@@ -49,12 +51,13 @@ class Corpus:
     lengths: Sequence[int] = ()  # tokens of each row
     tokens: int = 0  # of one epoch, padding not counted
     answer_tokens: int = 0  # labelled tokens of one epoch
+    chat_template: Any = None  # the text of the template: what whoever chats with the adapter must use, too
     ends: Tuple[int, ...] = ()  # the tokens that answers end with, at which generation has to stop
     stored: bool = False  # encoded by an earlier run, and only read by this one
 
 
 def choose(tokenizer: Any, data: Data) -> Way:
-    """The way that `data.template` and `data.train_on` name; the tokenizer is given the template.
+    """The way that `data.template` and `data.train_on` name; the tokenizer itself stays as it is.
 
     Raises DataError where the tokenizer lacks what it needs.
     """
@@ -63,9 +66,12 @@ def choose(tokenizer: Any, data: Data) -> Way:
             "The tokenizer of the base model has no end token, so no answer could be taught to end.",
             "Set `eos_token` in its tokenizer_config.json.",
         )
-    name, notes = templates.settle(tokenizer, data.template)
-    function = turns.plain if name == "plain" else turns.templated
-    return Way(name, partial(function, tokenizer=tokenizer, train_on=data.train_on), tuple(notes))
+    chosen = templates.settle(tokenizer, data.template)
+    dressed = copy.copy(tokenizer)
+    dressed.chat_template = chosen.text
+    function = turns.plain if chosen.name == "plain" else turns.templated
+    label = partial(function, tokenizer=dressed, train_on=data.train_on)
+    return Way(chosen.name, label, chosen.notes, chosen.text)
 
 
 def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: int = 0) -> Corpus:
@@ -103,6 +109,7 @@ def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: int = 0) 
         lengths=kept.lengths,
         tokens=int(kept.about["tokens"]),
         answer_tokens=int(kept.about["answer_tokens"]),
+        chat_template=way.chat_template,
         ends=tuple(kept.about["ends"]),
         stored=stored is not None,
     )
@@ -198,7 +205,7 @@ def _fingerprint(rows: Collection[Row], tokenizer: Any, way: Way, data: Data) ->
         *[str(compat.version_of(name)) for name in ("transformers", "tokenizers", "sentencepiece")],
     )
     print_.add("settings", way.template, data.max_length, data.train_on, data.too_long)
-    print_.add("template", str(getattr(tokenizer, "chat_template", None)))
+    print_.add("template", str(way.chat_template))
     print_.add("stops", *_stop_ids(tokenizer))
     for name, content in tokenizer_identity(tokenizer).items():
         print_.add(name, content)

@@ -95,6 +95,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     base_folder = _base_folder(asked, rows, place)
     tokenizer = models.load_tokenizer(base_folder, settings.model)
     corpus = encode(rows, tokenizer, settings.data)
+    if corpus.chat_template is not None:
+        tokenizer.chat_template = corpus.chat_template  # for samples, and for chat: saved with the adapter
     fingerprint = base_fingerprint(base_folder)
     identity = run_folder.identity_of(settings, corpus, fingerprint, precision)
     checkpoint = run_folder.checkpoint_to_resume(asked.folder, identity) if asked.resume else None
@@ -194,7 +196,7 @@ def _begin(ready: Ready, events: Events) -> None:
         "start",
         attempt="resumed" if ready.checkpoint else "fresh",
         step=checkpoint.step_of(ready.checkpoint) if ready.checkpoint else 0,
-        steps=total_steps(len(ready.corpus.rows), ready.settings.train),
+        steps=total_steps(len(ready.units), ready.settings.train),
         source=ready.asked.source,
         plan=plan.lines(ready),
         data={"sha256": ready.corpus.sha256, "encoded_sha256": ready.corpus.encoded_sha256},

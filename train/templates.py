@@ -4,14 +4,20 @@ The texts lie in assets/templates/NAME.jinja, written for envdoc after the forma
 `{{ bos_token }}` and `{{ eos_token }}` come from the tokenizer.
 """
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from envdoc.train.errors import DataError, SaveError
 
 FOLDER = Path(__file__).parent / "assets" / "templates"
 SAVED = "chat_template.jinja"
+PLAIN_BEGINS = "{#- plain:"  # a tokenizer that was saved with it is one without a template of its own
+DIFFERS = (
+    "`data.template` is {}, and the tokenizer's own template writes conversations differently: a model that already "
+    "chats loses by a foreign one (LLaMA-Factory #2509). Leave it out unless this is a base model."
+)
 # A short conversation, by whose rendering two templates are compared.
 SAMPLE = (
     {"role": "user", "content": "One?"},
@@ -61,47 +67,44 @@ NAMED: Dict[str, Named] = {
 }
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The template of a run; `notes` are sentences on it."""
+
+    name: str  # "the tokenizer's own", "plain", "chatml"...
+    text: Any  # Jinja; some tokenizers have several, by name
+    notes: Tuple[str, ...] = ()
+
+
 def text_of(name: str) -> str:
     """The Jinja text of a named template."""
     return (FOLDER / f"{name}.jinja").read_text(encoding="utf-8")
 
 
-def settle(tokenizer: Any, wanted: str) -> Tuple[str, List[str]]:
-    """Give the tokenizer the template that the run asks for; its name, and notes on it, in sentences.
+def settle(tokenizer: Any, wanted: str) -> Chosen:
+    """The template that the run asks for: "auto" is the tokenizer's own where it has one, else "plain".
 
-    "auto" is the tokenizer's own where it has one, else "plain". From here on rows, samples, chat and what is saved
-    all go by `tokenizer.chat_template`. Raises DataError where the vocabulary lacks a mark of the template.
+    Raises DataError where the vocabulary lacks a mark of the template.
     """
     own = getattr(tokenizer, "chat_template", None)
-    if wanted == "auto" and own:
-        return "the tokenizer's own", []
+    if wanted == "auto" and own and not str(own).startswith(PLAIN_BEGINS):
+        return Chosen("the tokenizer's own", own)
     name = "plain" if wanted == "auto" else wanted
     missing = [mark for mark in NAMED[name].marks if mark not in _vocabulary(tokenizer)]
     if missing:
-        fits = [other for other in NAMED if NAMED[other].marks and _fits(tokenizer, other)]
         raise DataError(
-            f"The template `{name}` writes {missing[0]}, which is no token of this tokenizer and would be read as "
-            f"{_pieces(tokenizer, missing[0])} letters or parts of words.",
-            "Leave `data.template` out, for the tokenizer's own."
-            if own
-            else f"Its vocabulary has the marks of: {', '.join(fits)}."
-            if fits
-            else "Use `data.template=plain`, which needs no marks.",
+            f"The template `{name}` writes {missing[0]}, which is no token of this tokenizer: it would be read as "
+            f"{_pieces(tokenizer, missing[0])} pieces of text.",
+            _instead(tokenizer, bool(own)),
         )
     text = text_of(name)
     if name == "plain" and not _adds_bos(
         tokenizer
     ):  # plain rows are encoded as the tokenizer itself begins texts
         text = text.replace("{{- bos_token }}\n", "")
-    notes = []
-    theirs, ours = _rendered(tokenizer, own), _rendered(tokenizer, text)
-    if own and theirs != ours:
-        notes.append(
-            f"`data.template` is {name}, and the tokenizer's own template writes conversations differently: a model "
-            "that already chats loses by a foreign one (LLaMA-Factory #2509). Leave it out unless this is a base model."
-        )
-    tokenizer.chat_template = text
-    return name, notes
+    if own and _rendered(tokenizer, own) != _rendered(tokenizer, text):
+        return Chosen(name, text, (DIFFERS.format(name),))
+    return Chosen(name, text)
 
 
 def save(tokenizer: Any, folder: Path) -> None:
@@ -124,9 +127,14 @@ def _vocabulary(tokenizer: Any) -> Dict[str, int]:
     return {**tokenizer.get_vocab(), **getattr(tokenizer, "get_added_vocab", dict)()}
 
 
-def _fits(tokenizer: Any, name: str) -> bool:
+def _instead(tokenizer: Any, has_own: bool) -> str:
+    if has_own:
+        return "Leave `data.template` out, for the tokenizer's own."
     known = _vocabulary(tokenizer)
-    return all(mark in known for mark in NAMED[name].marks)
+    fitting = [name for name, named in NAMED.items() if named.marks and set(named.marks) <= set(known)]
+    if fitting:
+        return f"Its vocabulary has the marks of: {', '.join(fitting)}."
+    return "Use `data.template=plain`, which needs no marks."
 
 
 def _pieces(tokenizer: Any, text: str) -> int:
@@ -138,14 +146,11 @@ def _adds_bos(tokenizer: Any) -> bool:
     return bool(ids) and ids[0] == tokenizer.bos_token_id
 
 
-def _rendered(tokenizer: Any, template: Optional[Any]) -> Optional[str]:
-    """The sample in a template; None where there is none, or where it refuses the sample."""
-    if not template:
-        return None
-    before, tokenizer.chat_template = getattr(tokenizer, "chat_template", None), template
+def _rendered(tokenizer: Any, template: Any) -> Optional[str]:
+    """The sample in a template; None where it refuses the sample."""
+    dressed = copy.copy(tokenizer)
+    dressed.chat_template = template
     try:
-        return str(tokenizer.apply_chat_template(list(SAMPLE), tokenize=False))
+        return str(dressed.apply_chat_template(list(SAMPLE), tokenize=False))
     except Exception:  # jinja2's errors, and whatever a template raises
         return None
-    finally:
-        tokenizer.chat_template = before

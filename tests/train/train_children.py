@@ -3,17 +3,20 @@
 import json
 import os
 import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 LAUNCH = Path(find_spec("envdoc.train").origin).parent / "launch.py"
 LIMIT_SECONDS = 300
+# Where encoded rows are kept: not in the home of whoever runs the tests, and gone at the end.
+HOME = tempfile.TemporaryDirectory(prefix="envdoc-tests-home-")
 
 
 def environment():
-    """The caller's environment, on one thread: test machines are shared, and tiny models do not need more."""
+    """The caller's environment with a home of the tests' own, on one thread: tiny models do not need more."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**kept, "OMP_NUM_THREADS": "1", "TERM": "xterm"}
+    return {**kept, "OMP_NUM_THREADS": "1", "TERM": "xterm", "ENVDOC_HOME": HOME.name}
 
 
 def quick(words):
