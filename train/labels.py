@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Collection, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, FrozenSet, List, Sequence, Tuple
 
 from envdoc.train import compat, encoders, templates, turns
 from envdoc.train.config import Data
@@ -31,6 +31,7 @@ class Way:
     label: Callable[[Row], Labelled]
     notes: Tuple[str, ...] = ()
     chat_template: Any = None  # its text
+    ends: FrozenSet[int] = frozenset()  # tokens that may end a turn
 
     def tokens(self, row: Row) -> Tokens:
         """The row at its full length."""
@@ -71,7 +72,7 @@ def choose(tokenizer: Any, data: Data) -> Way:
     dressed.chat_template = chosen.text
     function = turns.plain if chosen.name == "plain" else turns.templated
     label = partial(function, tokenizer=dressed, train_on=data.train_on)
-    return Way(chosen.name, label, chosen.notes, chosen.text)
+    return Way(chosen.name, label, chosen.notes, chosen.text, frozenset(turns.end_marks(dressed)))
 
 
 def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: int = 0) -> Corpus:
@@ -132,7 +133,7 @@ def encode_part(rows: Sequence[Row], way: Way, data: Data) -> encoders.Part:
             continue
         ids, labels = ids[: data.max_length], labels[: data.max_length]
         learnt = [label for label in labels[1:] if label != MASKED]  # the first token is never predicted
-        if not learnt:
+        if way.ends.issuperset(learnt):  # nothing, or an end without an answer
             raise _nothing_learnt(row, len(ids), cut)
         if cut:
             part.cut.append(row.number)

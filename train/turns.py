@@ -106,8 +106,11 @@ def _question_end(tokenizer: Any, messages: List[Message], place: int, after: st
     bare = _render(tokenizer, messages[:place], row.number)
     asked = _render(tokenizer, messages[:place], row.number, prompt=True)
     if asked == bare:  # a template without a generation prompt: the answer's heading is no part of the answer
-        found = after.find(messages[place]["content"].strip(), _common(bare, after))
-        if found >= 0:
+        begin = _common(bare, after)
+        found = after.find(messages[place]["content"].strip(), begin)
+        if (
+            found >= 0 and after[begin:found].strip()
+        ):  # a mere space, as behind Llama 2's [/INST], must be generated too
             return found
     return _common(asked, after)
 
