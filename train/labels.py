@@ -70,9 +70,12 @@ def choose(tokenizer: Any, data: Data) -> Way:
     chosen = templates.settle(tokenizer, data.template)
     dressed = copy.copy(tokenizer)
     dressed.chat_template = chosen.text
-    function = turns.plain if chosen.name == "plain" else turns.templated
-    label = partial(function, tokenizer=dressed, train_on=data.train_on)
-    return Way(chosen.name, label, chosen.notes, chosen.text, frozenset(turns.end_marks(dressed)))
+    marks = turns.end_marks(dressed)
+    if chosen.name == "plain":
+        label = partial(turns.plain, tokenizer=dressed, train_on=data.train_on)
+    else:
+        label = partial(turns.templated, tokenizer=dressed, train_on=data.train_on, marks=marks)
+    return Way(chosen.name, label, chosen.notes, chosen.text, frozenset(marks))
 
 
 def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: int = 0) -> Corpus:

@@ -1,7 +1,7 @@
 """One row as token ids, with labels on what is learnt of it: its answers and the token that ends each, by default."""
 
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from envdoc.train.data import Message, Row
 from envdoc.train.errors import DataError
@@ -49,16 +49,16 @@ def plain(row: Row, tokenizer: Any, train_on: str) -> Labelled:
     return ids, labels, True
 
 
-def templated(row: Row, tokenizer: Any, train_on: str) -> Labelled:
+def templated(row: Row, tokenizer: Any, train_on: str, marks: Mapping[int, str]) -> Labelled:
     """The row in the tokenizer's chat template; False where earlier answers were to be learnt and cannot be.
 
+    `marks` are the tokenizer's `end_marks`.
     A label begins with the first token that differs from the rendered question's own tokens, and ends with the
     template's end of turn, or, where it has none, with the end token, which is then added.
     """
     messages = list(row.messages)
     text = _render(tokenizer, messages, row.number)
     ids = _ids(tokenizer, text)
-    special = end_marks(tokenizer)
     answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     if train_on != "answers":
         answers = answers[-1:]
@@ -70,35 +70,36 @@ def templated(row: Row, tokenizer: Any, train_on: str) -> Labelled:
         begin = _question_end(tokenizer, messages, place, after, row)
         start = _common(_ids(tokenizer, text[:begin]), ids)
         stop = len(ids) if after is text else _common(_ids(tokenizer, after), ids)
-        said = _said(tokenizer, ids, after, begin, messages[place]["content"].strip())
+        said = _said(tokenizer, ids, after, begin, messages[place]["content"].strip(), marks)
         spans.append((start, stop, max(start, min(said, stop))))
     whole = len(spans) == len(answers)
     if not whole:
         spans = spans[-1:]
     labels = [MASKED] * len(ids)
     for start, stop, said in spans:
-        ends = [place for place in range(said, stop) if ids[place] in special]
+        ends = [place for place in range(said, stop) if ids[place] in marks]
         if ends:
             stop = ends[-1] + 1
-        elif stop < len(ids) and ids[stop] in special:
+        elif stop < len(ids) and ids[stop] in marks:
             stop += 1  # GLM's answers end with the mark of the next question
         labels[start:stop] = ids[start:stop]
     if train_on == "all":
         labels = list(ids)
-    if not any(token in special for token in ids[spans[-1][2] :]):
+    if not any(token in marks for token in ids[spans[-1][2] :]):
         ids, labels = [*ids, tokenizer.eos_token_id], [*labels, tokenizer.eos_token_id]
     return ids, labels, whole
 
 
-def end_marks(tokenizer: Any) -> Set[int]:
-    """The tokens that may end a turn: the special ones, but for the two that stand for something else.
+def end_marks(tokenizer: Any) -> Dict[int, str]:
+    """The tokens that may end a turn, id and text: the special ones, but for the two that stand for something else.
 
     Llama 3 and Phi 3 name only bos and eos as special; their ends of turn are added tokens with that flag.
     """
     added = getattr(tokenizer, "added_tokens_decoder", {})  # since transformers 4.34
-    flagged = {place for place, mark in added.items() if getattr(mark, "special", False)}
+    flagged = [place for place, mark in added.items() if getattr(mark, "special", False)]
     known = {*tokenizer.all_special_ids, *flagged} - {tokenizer.unk_token_id, tokenizer.pad_token_id}
-    return {*known, tokenizer.eos_token_id}
+    known.add(tokenizer.eos_token_id)
+    return {place: str(tokenizer.convert_ids_to_tokens(place)) for place in sorted(known)}
 
 
 def _question_end(tokenizer: Any, messages: List[Message], place: int, after: str, row: Row) -> int:
@@ -115,14 +116,16 @@ def _question_end(tokenizer: Any, messages: List[Message], place: int, after: st
     return _common(asked, after)
 
 
-def _said(tokenizer: Any, ids: List[int], after: str, begin: int, answer: str) -> int:
+def _said(
+    tokenizer: Any, ids: List[int], after: str, begin: int, answer: str, marks: Mapping[int, str]
+) -> int:
     """How many tokens reach to the end of the answer's text; 0 where the template changed the text.
 
     Only what follows may be its end token: an answer that itself holds a special token, as text about chat
     formats does, would be cut there.
     """
     found = after.find(answer, begin)
-    if found < 0 or not end_marks(tokenizer).intersection(_ids(tokenizer, answer)):
+    if found < 0 or not any(mark in answer for mark in marks.values()):
         return 0
     return _common(_ids(tokenizer, after[: found + len(answer)]), ids)
 
