@@ -7,7 +7,7 @@ The texts lie in assets/templates/NAME.jinja, written for envdoc after the forma
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.train.errors import DataError, SaveError
 
@@ -121,6 +121,12 @@ def save(tokenizer: Any, folder: Path) -> None:
     text = getattr(tokenizer, "chat_template", None)
     if isinstance(text, str) and not (folder / SAVED).exists():
         (folder / SAVED).write_text(text, encoding="utf-8")
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> List[int]:
+    """A conversation that ends with a question, as the ids behind which the model answers: samples and chat ask so."""
+    text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])  # the template wrote them
 
 
 def _vocabulary(tokenizer: Any) -> Dict[str, int]:

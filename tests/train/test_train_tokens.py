@@ -98,6 +98,15 @@ ways = {
     "missing, plain": refused(one, bare, template="glm"),
     "differs": one(own, template="plain")[1],
 }
+def asked(tokenizer, name):
+    dressed, way = copy.deepcopy(tokenizer), labels.choose(tokenizer, data(template=name))
+    dressed.chat_template = way.chat_template
+    ids = templates.prompt_ids(dressed, conversation.messages[:3])
+    row = way.tokens(conversation)
+    learns = [label != labels.MASKED for label in row.labels]
+    begin = [place for place in range(1, len(learns)) if learns[place] and not learns[place - 1]][-1]
+    return ids == row.input_ids[:begin]
+ways["asked alike"] = [name for name in templates.NAMED if not asked(bare if name == "plain" else marked, name)]
 again = copy.deepcopy(bare)
 again.chat_template = labels.choose(bare, data()).chat_template
 ways["saved plain is plain"] = [labels.choose(t, data()).template for t in (own, bare, again)]
@@ -229,6 +238,11 @@ def test_the_template_is_saved_so_that_chat_uses_the_same(encoded):
     """Loaded again, the tokenizer has it; one that was saved with `plain` counts as without a template."""
     assert [True, True] == encoded["ways"]["saved"]
     assert ["the tokenizer's own", "plain", "plain"] == encoded["ways"]["saved plain is plain"]
+
+
+def test_samples_and_chat_ask_as_was_trained(encoded):
+    """The ids of a question are those before its answer in training, in every named template."""
+    assert [] == encoded["ways"]["asked alike"]
 
 
 def test_the_preview_shows_every_token_and_obeys_none(encoded):
