@@ -8,6 +8,7 @@
 ├── last-check.json                      what the probes of the last check saw, for the plan
 ├── rate.json                            how fast the last download came
 ├── tmp/, models/, caches/               folders that a setting points to, where there is one
+├── cache/tokens/                       encoded rows of training runs, bounded; written by train/token_store.py
 ├── wheels/                              parts and wheels of an unfinished installation, to be resumed
 ├── journal.jsonl                        what was built, switched to, rolled back and removed, and when
 └── lock                                 held while a generation is built or switched to

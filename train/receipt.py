@@ -89,6 +89,8 @@ def make(
             "rows": len(corpus.rows),
             "tokens": corpus.tokens,
             "answer_tokens": corpus.answer_tokens,
+            "ends": list(corpus.ends),  # ids at which whatever generates with the adapter has to stop
+            "packs": len(ready.units) if ready.settings.data.packing else None,
             "notes": list(corpus.notes),
         },
         "base": {"path": str(ready.base_folder), "fingerprint": ready.fingerprint},
