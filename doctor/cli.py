@@ -12,6 +12,7 @@ from typing import List, Optional
 import typer
 
 from envdoc.doctor.commands import (
+    after,
     check,
     data,
     environment,
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (check, explain, why, fix, lock, fetch, profiles, generations, train, data, environment):
+for room in (check, explain, why, fix, lock, fetch, profiles, generations, train, after, data, environment):
     room.register(app)
 
 

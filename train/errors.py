@@ -63,3 +63,10 @@ class Interrupted(TrainError):
     def __init__(self, message: str, hint: Optional[str] = None, exit_code: int = 130) -> None:
         super().__init__(message, hint)
         self.exit_code = exit_code
+
+
+def first_line(error: BaseException) -> str:
+    """A library's own reason as one sentence, for ours."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    return text if text.endswith(".") else f"{text}."

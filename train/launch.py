@@ -3,12 +3,14 @@
     python .../train/launch.py train [--config FILE] [--context FILE.json] [--dry-run] [--resume] [key=value ...]
     python .../train/launch.py data FILE|RUN.yaml [--model DIR] [--format text|json] [key=value ...]
     python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json] [--static FILE.json]
+    python .../train/launch.py merge ADAPTER OUT | export ADAPTER OUT.gguf --llama-cpp DIR | chat ADAPTER
 
 Exit codes: 0 done and proved; 1 the adapter is not real, the data unfit, or training diverged; 2 misuse, bad input
 or a full disk; 130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -16,7 +18,7 @@ import traceback
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import List, NoReturn, Optional
+from typing import Iterator, List, NoReturn, Optional
 
 
 def make_importable() -> None:
@@ -73,7 +75,14 @@ def prepare_process() -> None:
 
 def main(words: List[str]) -> int:
     """Run the command in `words` and return the exit code."""
-    commands = {"train": train, "verify": verify, "data": data}
+    commands = {
+        "train": train,
+        "verify": verify,
+        "data": data,
+        "merge": merge,
+        "export": export,
+        "chat": chat,
+    }
     if not words or words[0] not in commands:
         print(__doc__ if words[:1] in (["-h"], ["--help"]) else __doc__.split("\n\n")[1], file=sys.stderr)
         return 0 if words[:1] in (["-h"], ["--help"]) else 2
@@ -164,6 +173,74 @@ def data(words: List[str]) -> int:
         from envdoc.train.examine.command import examine
 
         return examine(given.file, given.model, given.overrides, given.format)
+
+
+def merge(words: List[str]) -> int:
+    """The command `merge`."""
+    parser = Parser(prog="envdoc merge")
+    parser.add_argument("adapter", metavar="ADAPTER")
+    parser.add_argument("out", metavar="OUT", help="a folder that is not there yet")
+    parser.add_argument("--base", metavar="FOLDER", help="the unquantised base model")
+    parser.add_argument("--dtype", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
+    given = parser.parse_args(words)
+    prepare_process()
+    with remote_code_place("merge"):
+        from envdoc.train.merge import merge as run
+
+        return run(Path(given.adapter), Path(given.out), given.base, given.dtype)
+
+
+def export(words: List[str]) -> int:
+    """The command `export`."""
+    parser = Parser(prog="envdoc export")
+    parser.add_argument("adapter", metavar="ADAPTER")
+    parser.add_argument("out", metavar="OUT.gguf")
+    parser.add_argument("--base", metavar="FOLDER", help="the unquantised base model")
+    parser.add_argument("--llama-cpp", metavar="DIR", help="a checkout of llama.cpp")
+    parser.add_argument("--type", choices=("auto", "bf16", "fp16", "fp32", "q8_0"), default="auto")
+    parser.add_argument("--lora", action="store_true", help="the adapter by itself, without its base")
+    given = parser.parse_args(words)
+    prepare_process()
+    with remote_code_place("export"):
+        from envdoc.train.export import export as run
+
+        return run(Path(given.adapter), Path(given.out), given.base, given.llama_cpp, given.type, given.lora)
+
+
+def chat(words: List[str]) -> int:
+    """The command `chat`."""
+    parser = Parser(prog="envdoc chat")
+    parser.add_argument("adapter", metavar="ADAPTER")
+    parser.add_argument("--base", metavar="FOLDER", help="the base model, where it has moved")
+    parser.add_argument("--quantization", choices=("none", "8bit", "4bit"), help="by default as it was trained")
+    parser.add_argument("--system", metavar="TEXT", help="what the conversation begins with")
+    parser.add_argument("--max-tokens", type=int, default=512)
+    parser.add_argument("--temperature", type=float, default=0.0, help="0: the likeliest token each time")
+    parser.add_argument("--top-p", type=float, default=0.95)
+    parser.add_argument("--seed", type=int, default=42)
+    given = parser.parse_args(words)
+    for name, wrong in (
+        ("--max-tokens", given.max_tokens < 1),
+        ("--temperature", not 0 <= given.temperature < 100),
+        ("--top-p", not 0 < given.top_p <= 1),
+    ):
+        if wrong:
+            parser.error(f"`{name}` is out of range")
+    prepare_process()
+    with remote_code_place("chat"):
+        from envdoc.train.chat import Sampling
+        from envdoc.train.chat import chat as run
+
+        how = Sampling(given.max_tokens, given.temperature, given.top_p, given.seed)
+        return run(Path(given.adapter), given.base, given.quantization, given.system, how)
+
+
+@contextlib.contextmanager
+def remote_code_place(command: str) -> Iterator[None]:
+    """A folder of this process alone for the copy of a model's own code that transformers makes."""
+    with tempfile.TemporaryDirectory(prefix=f"envdoc-{command}-") as scratch:
+        os.environ["HF_MODULES_CACHE"] = scratch
+        yield
 
 
 if __name__ == "__main__":
