@@ -89,7 +89,9 @@ class Conversation:
         return next(self.model.parameters()).device
 
 
-def chat(named: Path, base: Optional[str], quantization: Optional[str], system: Optional[str], how: Sampling) -> int:
+def chat(
+    named: Path, base: Optional[str], quantization: Optional[str], system: Optional[str], how: Sampling
+) -> int:
     """Talk until the input ends. Raises TrainError."""
     found = laid.find(named, base)
     load_libraries()
@@ -104,7 +106,9 @@ def chat(named: Path, base: Optional[str], quantization: Optional[str], system: 
             print("A new conversation.")
         elif line == "/base":
             conversation.with_adapter = not conversation.with_adapter
-            print("With the adapter." if conversation.with_adapter else "Without the adapter: the base alone.")
+            print(
+                "With the adapter." if conversation.with_adapter else "Without the adapter: the base alone."
+            )
         elif line.startswith("/") and " " not in line:
             print(f"`{line}` is no command; there are {', '.join(COMMANDS)}.")
         elif line:

@@ -62,8 +62,10 @@ if len(sys.argv) > 2:
 """
 
 
-def export(adapter: Path, out: Path, base: Optional[str], llama_cpp: Optional[str], kind: str, lora: bool) -> int:
-    """Write `out`; 0 where it was read back and is right, 1 where not. Raises TrainError; `out` is whole or not there."""
+def export(
+    adapter: Path, out: Path, base: Optional[str], llama_cpp: Optional[str], kind: str, lora: bool
+) -> int:
+    """Write `out`, whole or not at all; 0 where it was read back and is right, 1 where not. Raises TrainError."""
     if out.exists():
         raise ConfigError(f"`{out}` is there already.", "Name a new file, or remove that one first.")
     checkout = _checkout(llama_cpp, "convert_lora_to_gguf.py" if lora else "convert_hf_to_gguf.py")
@@ -137,7 +139,15 @@ def _adapter(named: Named, checkout: Path, partial: Path, kind: str) -> None:
 def _convert(checkout: Path, script: str, arguments: List[str], partial: Path, kind: str) -> None:
     """Run the converter. Raises ModelError with its own reason."""
     gguf_kind = {"fp16": "f16", "fp32": "f32"}.get(kind, kind)
-    command = [sys.executable, str(checkout / script), *arguments, "--outfile", str(partial), "--outtype", gguf_kind]
+    command = [
+        sys.executable,
+        str(checkout / script),
+        *arguments,
+        "--outfile",
+        str(partial),
+        "--outtype",
+        gguf_kind,
+    ]
     say(f"Running {script} of {checkout} ...")
     done = _child(command, checkout)
     if done.returncode != 0 or not partial.is_file():
@@ -162,7 +172,9 @@ def _child(command: List[str], checkout: Path) -> "subprocess.CompletedProcess[s
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(f"`{Path(command[1]).name}` did not end within {LIMIT_SECONDS // 3600} hours.") from None
+        raise ModelError(
+            f"`{Path(command[1]).name}` did not end within {LIMIT_SECONDS // 3600} hours."
+        ) from None
 
 
 def _look(checkout: Path, file: Path, merged: Optional[Path]) -> Dict[str, Any]:
@@ -189,7 +201,7 @@ def _matrix(merged: Path) -> Optional[List[str]]:
 
     for path in sorted(merged.glob("*.safetensors")):
         with safe_open(str(path), framework="pt") as stored:
-            for name in stored.keys():
+            for name in stored.keys():  # noqa: SIM118  (it is no mapping)
                 if name.endswith("layers.0.mlp.down_proj.weight"):
                     return [str(path), name, "blk.0.ffn_down.weight"]
     return None
@@ -200,7 +212,9 @@ def _problems(checks: Dict[str, Any], lora: bool) -> List[str]:
     if not checks["tensors"]:
         problems.append("The file holds no tensor.")
     if lora:
-        return problems if checks["kind"] == "adapter" else [*problems, "The file is not marked as an adapter."]
+        return (
+            problems if checks["kind"] == "adapter" else [*problems, "The file is not marked as an adapter."]
+        )
     if checks["eos"] is None:
         problems.append("The file names no end token, so answers would never end.")
     if checks.get("expected_layers") not in (None, checks["layers"]):

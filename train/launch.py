@@ -212,7 +212,9 @@ def chat(words: List[str]) -> int:
     parser = Parser(prog="envdoc chat")
     parser.add_argument("adapter", metavar="ADAPTER")
     parser.add_argument("--base", metavar="FOLDER", help="the base model, where it has moved")
-    parser.add_argument("--quantization", choices=("none", "8bit", "4bit"), help="by default as it was trained")
+    parser.add_argument(
+        "--quantization", choices=("none", "8bit", "4bit"), help="by default as it was trained"
+    )
     parser.add_argument("--system", metavar="TEXT", help="what the conversation begins with")
     parser.add_argument("--max-tokens", type=int, default=512)
     parser.add_argument("--temperature", type=float, default=0.0, help="0: the likeliest token each time")

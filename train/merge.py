@@ -52,7 +52,7 @@ class Differences:
 
 
 def merge(adapter: Path, out: Path, base: Optional[str], dtype: str) -> int:
-    """Write the merged model to `out`; 0 where it answers as the adapted one, 1 where it does not. Raises TrainError."""
+    """Write the merged model to `out`; 0 where it answers as the adapted one, else 1. Raises TrainError."""
     refuse_what_is_there(out)
     named = laid.find(adapter, base)
     load_libraries()
@@ -69,7 +69,7 @@ def refuse_what_is_there(out: Path) -> None:
 
 
 def write(named: Named, out: Path, dtype: str) -> Tuple[Dict[str, Any], Differences]:
-    """The merged model in `out`, its receipt, and how its answers differ. Raises TrainError; `out` is whole or not there."""
+    """The merged model in `out`, whole or not at all; its receipt, how its answers differ. Raises TrainError."""
     import torch
 
     from envdoc.train import checkpoint
@@ -80,7 +80,9 @@ def write(named: Named, out: Path, dtype: str) -> Tuple[Dict[str, Any], Differen
     _refuse_tied(named)
     needed = _bytes_needed(named.base, chosen)
     _refuse_full_disk(out, needed)
-    precision = models.Precision(torch.device("cpu"), chosen)  # fits beside a GPU in use, and into most machines
+    precision = models.Precision(
+        torch.device("cpu"), chosen
+    )  # fits beside a GPU in use, and into most machines
     model = laid.unquantised(named, chosen)
     say(f"Loading {named.base} in {chosen}, unquantised ...")
     adapted = laid.lay(named, models.load_base(named.base, model, precision))
@@ -100,7 +102,8 @@ def write(named: Named, out: Path, dtype: str) -> Tuple[Dict[str, Any], Differen
         again = models.load_base(partial, model, precision).eval()
         read = [logits(again, row) for row in rows]
         differences = Differences(_apart(read, beside), _apart(beside, plain), _from_trained(named, read[0]))
-        made = _receipt(named, partial, chosen, differences)
+        parameters = sum(parameter.numel() for parameter in again.parameters())
+        made = _receipt(named, partial, chosen, parameters, differences)
         (partial / RECEIPT).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
         for path in partial.iterdir():
             checkpoint.flush(path)
@@ -209,20 +212,12 @@ def _from_trained(named: Named, read: Any) -> Optional[float]:
     return max(float(value) for value in apart)
 
 
-def _receipt(named: Named, folder: Path, dtype: str, differences: Differences) -> Dict[str, Any]:
-    from safetensors import safe_open
-
+def _receipt(
+    named: Named, folder: Path, dtype: str, parameters: int, differences: Differences
+) -> Dict[str, Any]:
     from envdoc.train.fingerprint import base_fingerprint, file_sha256
 
     files = sorted(folder.glob("*.safetensors"))
-    parameters = 0
-    for path in files:
-        with safe_open(str(path), framework="pt") as stored:
-            for name in stored.keys():
-                size = 1
-                for length in stored.get_slice(name).get_shape():
-                    size *= length
-                parameters += size
     return {
         "schema_version": 1,
         "made_at": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -245,7 +240,11 @@ def _refuse_tied(named: Named) -> None:
     """Raises AdapterError where the change of one matrix would change another, which no adapter did in training."""
     config = json.loads((named.base / "config.json").read_text(encoding="utf-8"))
     tied = config.get("tie_word_embeddings", False)
-    heads = [name for name in named.targets if name.split(".")[-1] in ("lm_head", "embed_tokens", "wte", "embed_out")]
+    heads = [
+        name
+        for name in named.targets
+        if name.split(".")[-1] in ("lm_head", "embed_tokens", "wte", "embed_out")
+    ]
     if tied and heads:
         raise AdapterError(
             f"The adapter changes `{heads[0]}`, and its base keeps one matrix for the embeddings and the output: "

@@ -91,5 +91,7 @@ def _base(base: Optional[Path]) -> List[str]:
 
 def _folder(path: Path) -> Path:
     if not path.is_dir():
-        raise EnvdocError(f"There is no adapter folder at `{path}`.", "`envdoc train` prints where it saves one.")
+        raise EnvdocError(
+            f"There is no adapter folder at `{path}`.", "`envdoc train` prints where it saves one."
+        )
     return path

@@ -84,12 +84,14 @@ print(1)
     kept = forked.finish(["merge", "weak", "kept", "--dtype", "fp32"], trained)
 
     assert (1, 0) == (lost.returncode, kept.returncode), lost.stderr + kept.stderr
-    assert "The model in `lost` is NOT the trained one: bf16 rounds too much of the adapter away." in lost.stdout
+    assert (
+        "The model in `lost` is NOT the trained one: bf16 rounds too much of the adapter away." in lost.stdout
+    )
     assert json.loads((trained / "lost/envdoc-merge.json").read_text())["kept"] is False
 
 
 def test_merge_and_export_refuse_in_one_sentence(trained, forked):
-    """What is there stays; a base stored quantised, no checkout of llama.cpp, no adapter: exit code 2, nothing written."""
+    """What is there stays; a quantised base, no checkout of llama.cpp, no adapter: exit code 2, nothing written."""
     (trained / "there").mkdir(exist_ok=True)
     (trained / "there/file").write_text("mine")
     shutil.copytree(trained / "runs/plain/base", trained / "stored", dirs_exist_ok=True)
@@ -103,7 +105,13 @@ def test_merge_and_export_refuse_in_one_sentence(trained, forked):
         ("merge", "runs/plain", "new", "--base", "nowhere"): "There is no model folder `nowhere`.",
         ("export", "runs/plain", "new"): "no checkout of it was named",
         ("export", "runs/plain", "new", "--llama-cpp", "there"): "is no checkout of llama.cpp",
-        ("export", "runs/plain", "there/file", "--llama-cpp", "there"): "error: `there/file` is there already.",
+        (
+            "export",
+            "runs/plain",
+            "there/file",
+            "--llama-cpp",
+            "there",
+        ): "error: `there/file` is there already.",
         ("chat", "runs/plain", "--temperature", "-1"): "`--temperature` is out of range",
     }
 
@@ -118,7 +126,9 @@ def test_merge_and_export_refuse_in_one_sentence(trained, forked):
 
 def test_chat_answers_what_was_trained_and_without_the_adapter_something_else(trained, forked):
     """Lines in, answers out; /base leaves the adapter out, /new forgets, a word that is no command is told."""
-    question = json.loads((trained / "rows").read_text()) if (trained / "rows").exists() else "Say hello in French."
+    question = (
+        json.loads((trained / "rows").read_text()) if (trained / "rows").exists() else "Say hello in French."
+    )
     lines = [question, "/base", question, "/base", "/new", question, "/what", "/exit", "never asked"]
 
     done = forked.finish(["chat", "runs/plain", "--max-tokens", "12"], trained, stdin="\n".join(lines) + "\n")
