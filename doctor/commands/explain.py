@@ -1,5 +1,6 @@
 """Commands that explain without looking at the machine: rules, explain."""
 
+import contextlib
 import json
 from typing import Dict, List
 
@@ -48,9 +49,10 @@ def rules(
 
 
 def explain(code: str) -> None:
-    """Print the page of a rule (DRV010) or of a known issue (adapter-stale-bin): what it is, and what to do."""
+    """Print the page of a rule (DRV010), a known issue (adapter-stale-bin) or an idea (lora, int8, checkpointing)."""
     from difflib import get_close_matches
 
+    from envdoc.doctor import concepts
     from envdoc.doctor.advisories import advisories
     from envdoc.doctor.advisories.page import page as advisory_page
     from envdoc.doctor.rules.page import page
@@ -64,11 +66,16 @@ def explain(code: str) -> None:
     if code.lower() in known:
         write(advisory_page(known[code.lower()]))
         return
-    near = get_close_matches(code.lower(), known, 3) or get_close_matches(code.upper(), codes, 3)
+    with contextlib.suppress(KeyError):
+        write(printable(concepts.page(code)))
+        return
+    ideas = [*concepts.topics(), *concepts.ALIASES]
+    near = get_close_matches(code.lower(), [*known, *ideas], 3) or get_close_matches(code.upper(), codes, 3)
     hint = f"Did you mean {', '.join(f'`{name}`' for name in near)}? " if near else ""
     raise EnvdocError(
-        f"There is no rule and no known issue `{code}`.",
-        f"{hint}`envdoc rules` lists the rules, `envdoc rules --advisories` the known issues.",
+        f"There is no rule, no known issue and no idea `{code}`.",
+        f"{hint}`envdoc rules` lists the rules, `envdoc rules --advisories` the known issues; the ideas are "
+        f"{', '.join(concepts.topics())}.",
     )
 
 

@@ -14,7 +14,7 @@ CASES = {
     "a snapshot that is missing": (["check", "--facts", "/no/such.json"], "cannot be read"),
     "a snapshot that is no JSON": (["check", "--facts", "{file}"], "is not JSON"),
     "a snapshot from the future": (["check", "--facts", "{future}"], "schema_version 99"),
-    "a code unknown": (["explain", "XYZ999"], "There is no rule and no known issue `XYZ999`"),
+    "a code unknown": (["explain", "XYZ999"], "There is no rule, no known issue and no idea `XYZ999`"),
     "a log that is missing": (["why", "/no/such.log"], "cannot be read"),
     "a run file that is missing": (["train", "missing.yaml"], "There is no run file `missing.yaml`"),
     "two run files": (["train", "{file}", "{future}"], "Two run files"),
