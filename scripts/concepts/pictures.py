@@ -49,7 +49,7 @@ def memory(measured: Dict[str, Any], folder: Path) -> None:
     shape = measured["shape"]
     axes.set(
         xlabel="GiB at the peak of an update",
-        title=f"A 1B-shaped Llama, {shape['rows']} rows of {shape['length']} tokens, on {measured['versions']['device']}",
+        title=f"A 1B-shaped Llama, {shape['rows']} x {shape['length']} tokens, on {measured['versions']['device']}",
     )
     axes.legend(fontsize=8)
     _save(figure, folder / "memory-switches.svg")
