@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
-from envdoc.train import laid
+from envdoc.train import laid, templates
 from envdoc.train.errors import ConfigError, DataError, first_line
 from envdoc.train.laid import Named
 from envdoc.train.libraries import load_libraries
@@ -55,7 +55,7 @@ class Conversation:
 
         self.messages.append({"role": "user", "content": question})
         try:
-            ids = torch.tensor([prompt_ids(self.tokenizer, self.messages)], device=self._device())
+            ids = torch.tensor([templates.prompt_ids(self.tokenizer, self.messages)], device=self._device())
         except Exception as error:  # jinja2.TemplateError, and whatever a template's own code raises
             self.messages.pop()
             raise DataError(f"The chat template refuses that: {first_line(error)}") from None
@@ -142,12 +142,6 @@ def begin(found: Named, quantization: Optional[str], system: Optional[str], how:
     adapted = laid.lay(found, models.load_base(found.base, model, precision))
     set_seed(how.seed)
     return Conversation(adapted, laid.load_tokenizer(found), how, system)
-
-
-def prompt_ids(tokenizer: Any, messages: List[Dict[str, str]]) -> List[int]:
-    """The conversation up to where the next answer begins, as it is trained."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def end_ids(tokenizer: Any, model: Any) -> List[int]:

@@ -16,7 +16,7 @@ Values = Mapping[str, Any]  # {"lora.r": 16, ...}, every key
 class Clash:
     """`holds` is true of a run that asks for both; `message` and `hint` are what is then said."""
 
-    holds: Callable[[Values], bool]
+    holds: Callable[[Run], bool]
     message: str
     hint: str
 
@@ -37,7 +37,7 @@ class SaidTwice:
 
 CLASHES: Tuple[Clash, ...] = (
     Clash(
-        lambda v: bool(v["model.revision"]) and not v["model.trust_remote_code"],
+        lambda run: bool(run.model.revision) and not run.model.trust_remote_code,
         "`model.revision` pins the code of a model, and `model.trust_remote_code` is false, so none would run.",
         "Set `model.trust_remote_code=true`, or leave `model.revision` out.",
     ),
@@ -76,7 +76,7 @@ def check(run: Run, places: Sequence[Set[str]]) -> None:
     """Raises ConfigError for the first pair that does not go together; `places` holds the keys given in each place."""
     values = flat(run)
     for clash in CLASHES:
-        if clash.holds(values):
+        if clash.holds(run):
             raise ConfigError(clash.message, clash.hint)
     for pair in SAID_TWICE:
         if pair.holds(values) and any({pair.winner, pair.loser} <= place for place in places):

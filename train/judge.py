@@ -4,13 +4,14 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from envdoc.train.config import Model
-from envdoc.train.errors import AdapterError, ConfigError, ModelError
+from envdoc.train.errors import ConfigError, ModelError
+from envdoc.train.laid import base_of, describe
 from envdoc.train.libraries import load_libraries
 from envdoc.train.progress import say
-from envdoc.train.told import CONFIG_FILE, Told, find_adapter, read_told
+from envdoc.train.told import Told, find_adapter, read_told
 
 
 def judge(named: Path, base: Optional[str], form: str, static: Optional[str] = None) -> int:
@@ -21,7 +22,7 @@ def judge(named: Path, base: Optional[str], form: str, static: Optional[str] = N
     """
     started = time.monotonic()
     folder = find_adapter(named)
-    described = _describe(folder)
+    described = describe(folder)
     told = read_told(folder)
     load_libraries()
     from envdoc.train.verify import prove_folder
@@ -52,49 +53,14 @@ def judge(named: Path, base: Optional[str], form: str, static: Optional[str] = N
     return 1
 
 
-def _describe(folder: Path) -> Dict[str, Any]:
-    path = folder / CONFIG_FILE
-    try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AdapterError(
-            f"`{folder}` holds no adapter: there is no adapter_config.json in it.",
-            "`envdoc train` prints where it saves one; usually runs/NAME/adapter.",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"`{path}` cannot be read: {error}.") from None
-    if not isinstance(described, dict):
-        raise AdapterError(f"`{path}` holds no description of an adapter.")
-    return described
-
-
 def _load_base(
     folder: Path, described: Mapping[str, Any], told: Optional[Told], given: Optional[str]
 ) -> Tuple[Path, Any, Mapping[str, Any]]:
     """The base's folder, the base as it was trained on as far as this machine can, and on what it computes."""
     from envdoc.train import compat, witness
-    from envdoc.train.model import check_folder, load_base
+    from envdoc.train.model import load_base
 
-    named = given or described.get("base_model_name_or_path")
-    if not named:
-        raise AdapterError(
-            f"`{folder}/adapter_config.json` names no base model.", "Name its folder with `--base FOLDER`."
-        )
-    run = told.run if told else {}
-    model = Model(
-        path=str(named),
-        dtype=(told.dtype if told else None) or "auto",  # type: ignore[arg-type]
-        quantization=told.quantization if told else "none",  # type: ignore[arg-type]
-        trust_remote_code=bool(run.get("model.trust_remote_code", False)),
-        revision=run.get("model.revision"),
-    )
-    try:
-        base_folder = check_folder(model)
-    except ModelError as error:
-        moved = None if Path(str(named)).is_dir() else "If it has moved, name it with `--base FOLDER`."
-        raise AdapterError(
-            f"The base model of `{folder}` cannot be used: {error.message}", moved or error.hint
-        ) from None
+    base_folder, model = base_of(folder, described, told, given)
     model, precision = _as_it_was(model)
     _same_threads(told, precision)
     base = load_base(base_folder, model, precision)

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "fix": {"facts.snapshot", "facts.pip_settings", "tables", "child", "home", "redact", "version"},
     "lock": {"fix", "facts.snapshot", "tables", "child", "version"},
     "report": {"version"},
+    "concepts": set(),
     "handoff": {"facts.snapshot", "child", "redact", "version"},
 }
 ABOVE = {

@@ -61,11 +61,3 @@ def finished(forked, tmp_path_factory):
     (folder / "stdout").write_text(done.stdout)
     (folder / "stderr").write_text(done.stderr)
     return folder
-
-
-@pytest.fixture(scope="session")
-def forked(patient):
-    """Runs of launch.py that cost no import: forked from one process which holds the libraries."""
-    runs = ForkedRuns(patient)
-    yield runs
-    runs.stop()
