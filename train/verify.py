@@ -76,6 +76,8 @@ def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Tuple[Proof, 
 
     With it comes what the trained model answered to the probe (witness.py), where the file is what it should be.
     """
+    from peft import set_peft_model_state_dict
+
     memory = adapter_tensors(model)
     checks, tensors = check_file(folder, memory)
     if tensors is not None:
@@ -87,6 +89,8 @@ def prove_saved(model: Any, folder: Path, probe: Sequence[int]) -> Tuple[Proof, 
         return Proof(tuple(checks)), None
     model.eval()
     model.load_adapter(str(folder), adapter_name=REREAD)
+    # peft 0.13 rounds what it loads to the base's dtype before it casts it to fp32; what is judged is the file.
+    set_peft_model_state_dict(model, tensors, adapter_name=REREAD)
     trained = logits(model, probe)
     model.set_adapter(REREAD)
     again = logits(model, probe)
