@@ -4,12 +4,10 @@ Looked at right after the run file is read, before anything slow: a table, so th
 """
 
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Sequence, Set, Tuple
+from typing import Callable, Sequence, Set, Tuple
 
-from envdoc.train.config import Run, flat
+from envdoc.train.config import Run
 from envdoc.train.errors import ConfigError
-
-Values = Mapping[str, Any]  # {"lora.r": 16, ...}, every key
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class SaidTwice:
 
     winner: str
     loser: str
-    holds: Callable[[Values], bool]
+    holds: Callable[[Run], bool]
     message: str
     hint: str
 
@@ -52,14 +50,14 @@ SAID_TWICE: Tuple[SaidTwice, ...] = (
     SaidTwice(
         "train.steps",
         "train.epochs",
-        lambda v: v["train.steps"] > 0,
+        lambda run: run.train.steps > 0,
         "`train.steps` and `train.epochs` both say how long to train, and `train.steps` would win.",
         "Leave one out, or set `train.steps=0`.",
     ),
     SaidTwice(
         "train.schedule",
         "train.warmup_fraction",
-        lambda v: v["train.schedule"] == "constant" and v["train.warmup_fraction"] > 0,
+        lambda run: run.train.schedule == "constant" and run.train.warmup_fraction > 0,
         "`train.schedule` is constant, which never warms up, and `train.warmup_fraction` asks for a warm-up.",
         "Leave `train.warmup_fraction` out, or take `train.schedule=linear` or cosine.",
     ),
@@ -68,16 +66,14 @@ SAID_TWICE: Tuple[SaidTwice, ...] = (
 
 def meaningless(run: Run) -> Set[str]:
     """The keys whose value means nothing in this run, since another one wins."""
-    values = flat(run)
-    return {pair.loser for pair in SAID_TWICE if pair.holds(values)}
+    return {pair.loser for pair in SAID_TWICE if pair.holds(run)}
 
 
-def check(run: Run, places: Sequence[Set[str]]) -> None:
+def check(run: Run, places: Sequence[Set[str]] = ()) -> None:
     """Raises ConfigError for the first pair that does not go together; `places` holds the keys given in each place."""
-    values = flat(run)
     for clash in CLASHES:
         if clash.holds(run):
             raise ConfigError(clash.message, clash.hint)
     for pair in SAID_TWICE:
-        if pair.holds(values) and any({pair.winner, pair.loser} <= place for place in places):
+        if pair.holds(run) and any({pair.winner, pair.loser} <= place for place in places):
             raise ConfigError(pair.message, pair.hint)
