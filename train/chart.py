@@ -54,7 +54,11 @@ def chart(
     parts = [
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(_spoken(shown, unit))}">',
         *(_grid_line(at(low_x, tick)[1], width, number(tick)) for tick in y_ticks),
-        *(_x_tick(at(tick, low_y)[0], height, number(tick)) for tick in x_ticks if low_x <= tick <= high_x),
+        *(
+            _x_tick(at(tick, low_y)[0], height, number(tick))
+            for tick in x_ticks
+            if low_x <= tick <= high_x and tick == int(tick)  # there is no half update
+        ),
         f'<text class="axis" x="{width - RIGHT}" y="{height - 3}" text-anchor="end">update</text>',
         *(_mark(at(mark.x, low_y)[0], height, mark) for mark in marks if low_x <= mark.x <= high_x),
     ]

@@ -16,28 +16,25 @@ from typing import Any, Dict, Optional, Tuple
 NAME = "fresh process"
 LIMIT_SECONDS = 3600  # the base has just been read once, so this only ends a child that hangs
 LAUNCH = Path(__file__).parent / "launch.py"
-OF_A_RANK = (
-    "ENVDOC_RANKS",
-    "RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-)  # the child is alone
+# Set in a process that trains together with others; the child is alone.
+OF_A_RANK = ("ENVDOC_RANKS", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def free_memory() -> None:
+def free_memory() -> Optional[int]:
     """Give what the model held back to the system, so that the child finds a GPU with room.
 
-    The caller must have let go of the model; Trainer and its callbacks hold each other in cycles.
+    The caller must have let go of the model; Trainer and its callbacks hold each other in cycles. Returns the bytes
+    of the GPU that this process holds all the same; None on a CPU.
     """
     import gc
 
     import torch
 
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if not torch.cuda.is_available():
+        return None
+    torch.cuda.empty_cache()
+    return int(torch.cuda.memory_allocated())
 
 
 def prove_fresh(adapter: Path, limit_seconds: float = LIMIT_SECONDS) -> Dict[str, Any]:

@@ -65,9 +65,8 @@ def _load_base(
     _same_threads(told, precision)
     base = load_base(base_folder, model, precision)
     if model.quantization != "none":
-        base = compat.prepare_quantised(
-            base
-        )  # as in training: norms and head in fp32 answer a little otherwise
+        # As in training: norms and head in fp32 answer a little otherwise.
+        base = compat.prepare_quantised(base)
     return base_folder, base, witness.place(precision.device, precision.dtype, model.quantization)
 
 

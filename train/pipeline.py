@@ -286,9 +286,11 @@ def _prove_fresh(ready: Ready, made: Dict[str, Any], events: Events) -> None:
 
     if ready.settings.proof != "fresh" or not made["proof"]["real"]:
         return
-    fresh.free_memory()
+    held_bytes = fresh.free_memory()
     say("Loading base and adapter once more, in a fresh process ...")
-    receipt.add_check(made, fresh.prove_fresh(ready.adapter_folder))
+    check = fresh.prove_fresh(ready.adapter_folder)
+    events.write("proof", **check, gpu_bytes_held=held_bytes)
+    receipt.add_check(made, check)
     try:
         receipt.write(made, ready.adapter_folder)
     except OSError as error:

@@ -46,12 +46,14 @@ class Measured:
     def lines(self, plan: Plan, updates: int) -> List[str]:
         """Time and memory of a run of that many updates, each with what it rests on."""
         seconds = self.run_seconds(plan, updates)
-        looked = f"all {len(plan.sizes)}" if plan.whole else f"the first {len(plan.sizes)}"
+        count = len(plan.sizes)
+        looked = f"all {count}" if plan.whole else f"the first {count}"
+        among = f"{looked} updates of an epoch" if count > 1 else "the one update of an epoch"
         room = f"; the GPU has {self.free_bytes / 2**30:.1f} GiB for it" if self.free_bytes else ""
         return [
             f"Time      about {duration(seconds)} for {updates} updates, without checkpoints and proof: estimated "
             f"from {_rows(plan.longest)} in {self.longest_seconds:.3g} s, {_rows(plan.usual)} in "
-            f"{self.usual_seconds:.3g} s, and the lengths in {looked} updates of an epoch.",
+            f"{self.usual_seconds:.3g} s, and the lengths in {among}.",
             f"Memory    {self.peak_bytes / 2**30:.2f} GiB at most ({self.peak_bytes_of}), measured on the longest "
             f"micro-batch, {_rows(plan.longest)}{room}.",
         ]
