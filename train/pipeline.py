@@ -8,17 +8,15 @@ runs/NAME/
 └── loss.png, report.html
 """
 
-import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from envdoc.train import page, plan, preview, run_files, run_folder, runfile, usage
+from envdoc.train import page, plan, preview, recording, run_folder, runfile, usage
 from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, SaveError
-from envdoc.train.events import NAME as EVENTS
 from envdoc.train.events import Events
 from envdoc.train.labels import encode
 from envdoc.train.libraries import load_libraries
@@ -48,8 +46,8 @@ def run(
             print(line, flush=True)
         if dry_run:
             return _rehearse(ready, Path(scratch))
-        with _recorded(asked) as events:
-            _begin(ready, events)
+        with recording.recorded(asked) as events:
+            recording.begin(ready, events)
             done = _train(ready, events)
             made = _save_and_prove(ready, done, events)
             ready = ready.without_model()  # the process that comes next wants its memory
@@ -163,53 +161,6 @@ def _rehearse(ready: Ready, scratch: Path) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _recorded(asked: Asked) -> Iterator[Events]:
-    """The run's folder as a record of whatever happens in it: events, their end, and the report.
-
-    Takes no Ready: this frame outlives the model.
-    """
-    run_folder.clear(asked.folder, asked.resume)
-    events = Events(asked.folder / EVENTS)
-    try:
-        yield events
-    except BaseException as error:
-        events.write("end", outcome=type(error).__name__, message=getattr(error, "message", str(error)))
-        with contextlib.suppress(OSError, ValueError):  # the error itself is what must be told
-            page.write(asked.folder)
-        raise
-    finally:
-        events.close()
-
-
-def _begin(ready: Ready, events: Events) -> None:
-    """What is written before the first update."""
-    from envdoc.train import checkpoint, receipt
-    from envdoc.train.trainer import total_steps
-
-    libraries = receipt.environment()
-    try:
-        run_files.write(ready, run_files.environment(ready, libraries))
-    except OSError as error:
-        raise SaveError(f"`{ready.folder}` cannot be written: {checkpoint.reason(error)}.") from None
-    events.write(
-        "start",
-        attempt="resumed" if ready.checkpoint else "fresh",
-        step=checkpoint.step_of(ready.checkpoint) if ready.checkpoint else 0,
-        steps=total_steps(len(ready.units), ready.settings.train),
-        source=ready.asked.source,
-        plan=plan.lines(ready),
-        data={"sha256": ready.corpus.sha256, "encoded_sha256": ready.corpus.encoded_sha256},
-        base={"fingerprint": ready.fingerprint},
-        libraries=libraries["libraries"],
-        gpu=libraries["gpu"],
-        adapter=shown(ready.adapter_folder),
-        again=usage.again(shown(ready.folder / run_files.RUN), bool(ready.settings.output)),
-    )
-    if ready.checkpoint:
-        events.write("resume", step=checkpoint.step_of(ready.checkpoint), checkpoint=ready.checkpoint.name)
-
-
 def _train(ready: Ready, events: Events) -> Any:
     """Every update; returns the Outcome."""
     from envdoc.train.fit import fit
@@ -314,12 +265,15 @@ def _conclude(ready: Ready, made: Dict[str, Any], events: Events) -> int:
         steps=training["steps"],
         message=f"The adapter is not real: {', '.join(failed)} failed." if failed else receipt.verdict(made),
     )
-    report = page.write(ready.folder)
     for line in [*receipt.lines(training), *receipt.proof_lines(made)]:
         print(line)
     if note:
         print(f"The loss curve: {note}.")
-    print(f"Report: {shown(report)}" + (f"; loss curve: {shown(picture)}" if picture else ""))
+    try:
+        report = f"Report: {shown(page.write(ready.folder))}"
+    except OSError as error:  # of a full disk, say: the adapter is whole all the same
+        report = f"No report was written: {error.strerror}"
+    print(report + (f"; loss curve: {shown(picture)}" if picture else ""))
     adapter = shown(ready.adapter_folder)
     if failed:
         print(f"The adapter in {adapter} is NOT real: {', '.join(failed)} failed.")
