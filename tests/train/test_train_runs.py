@@ -1,13 +1,16 @@
 """The run's folder: what it holds, that it can be done again, what happened in it, and who proves the adapter."""
 
+import io
 import json
+import os
+import pty
 import re
 from pathlib import Path
 
 import pytest
 from train_children import losses, receipt
 
-from envdoc.train import events
+from envdoc.train import events, launch, progress
 from envdoc.train.config import flat
 from envdoc.train.runfile import load
 
@@ -223,3 +226,24 @@ def test_a_dry_run_tells_time_and_memory_and_writes_nothing(launch, tmp_path):
     assert re.match(r"Memory    0\.\d+ GiB at most \(the process\), measured on the longest", lines["Memory"])
     assert "Nothing was trained (--dry-run)." == lines["Nothing"]
     assert ["run.yaml"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
+    """A moving line is for terminals that can write over it; one that calls itself dumb cannot."""
+    leader, follower = pty.openpty()
+    with os.fdopen(leader, "rb"), os.fdopen(follower, "w") as terminal:
+        monkeypatch.setenv("TERM", "xterm")
+        assert progress.moves(terminal)
+        monkeypatch.setenv("TERM", "dumb")
+        assert not progress.moves(terminal)
+
+
+def test_a_name_that_the_terminal_cannot_show_ends_nothing(monkeypatch):
+    """Where the encoding has no such letter it is written as an escape: a run of hours must not end by it."""
+    bytes_ = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(bytes_, encoding="ascii", write_through=True))
+    launch._print_anything()
+
+    print("runs/数据")
+
+    assert b"runs/\\u6570\\u636e\n" == bytes_.getvalue()
