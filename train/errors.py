@@ -7,7 +7,7 @@ TrainError                  2
 ├── SaveError               2  the disk refused a file; what was saved before is whole
 ├── ResumeError             2  there is no checkpoint to go on from, or it belongs to another run
 ├── AdapterError            2  there is no adapter that could be judged
-├── Diverged                1  the loss or a weight is no longer a number
+├── Diverged                1  the loss, a gradient or a weight is no longer sound
 └── Interrupted           130  Ctrl-C (143 for SIGTERM); what is whole was saved
 """
 
@@ -50,7 +50,7 @@ class AdapterError(TrainError):
 
 
 class Diverged(TrainError):
-    """The loss, or a weight, is no longer a finite number."""
+    """The loss, a gradient or a weight is not finite, or the run is lost."""
 
     exit_code = 1
 

@@ -213,3 +213,43 @@ def test_a_lost_run_is_seen(after, at_most):
     stopped = fed([*healthy(8, 200, 1.0, 0.2), *after])
 
     assert stopped is not None and 200 < stopped <= at_most
+
+
+def test_fp16_that_never_finds_a_scale_is_told_and_stopped(inside, tmp_path):
+    """A few skipped updates are normal; 8 in a row are told once, 16 end the run; one that counts begins anew."""
+    told = inside(
+        tmp_path,
+        """
+import contextlib, io, torch
+from pathlib import Path
+from envdoc.train.config import Train
+from envdoc.train.errors import Diverged
+from envdoc.train.events import Events
+from envdoc.train.guard import Guard
+from envdoc.train.history import History
+from envdoc.train.model import Precision
+
+def ended(skips):
+    history = History(Path("."))
+    fp16 = Precision(torch.device("cpu"), "fp16")
+    guard = Guard(torch.nn.Linear(2, 2), Path("."), Train(), fp16, history, Events(None))
+    counted = dict.fromkeys(("seconds", "tokens", "padded_tokens", "answer_tokens"), 1)
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        for step, skipped in enumerate(skips, 1):
+            history.append({"step": step, "loss": 2.0, **counted})
+            try:
+                guard.after_update(skipped, 1e-4)
+            except Diverged as error:
+                return [step, said.getvalue().count("note:"), error.message[:64], error.exit_code]
+    return [None, said.getvalue().count("note:"), guard.moved]
+
+print(json.dumps([ended([True] * 7 + [False] + [True] * 7), ended([True] * 15 + [False]), ended([True] * 30)]))
+""",
+    )
+
+    assert [
+        [None, 0, True],
+        [None, 1, True],
+        [16, 1, "The gradients overflowed fp16 in 16 updates in a row up to step ", 1],
+    ] == told

@@ -108,15 +108,17 @@ def test_a_changed_run_is_not_resumed(whole, launch_many, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"instruction": "Q", "output": "A"}\n')
 
-    rate, data, nothing, free = launch_many(
+    rate, data, gone, nothing, free = launch_many(
         tmp_path,
         ["train", "--resume", *RUN, "train.learning_rate=0.005", "lora.r=4"],
         ["train", "--resume", *RUN, f"data={rows}"],
+        ["train", "--resume", *RUN, f"data={rows}.gone"],
         ["train", "--resume", "name=other"],
         ["train", "--resume", "--dry-run", *RUN, "train.log_every=7", f"output={run}"],
     )
 
-    assert (2, 2, 2) == (rate["code"], data["code"], nothing["code"])
+    assert (2, 2, 2, 2) == (rate["code"], data["code"], gone["code"], nothing["code"])
+    assert f"{rows}.gone" in gone["err"] and "Traceback" not in gone["err"]
     assert "lora.r was 8 and is 4; train.learning_rate was 0.01 and is 0.005." in rate["err"]
     assert "the data's hash was " in data["err"]
     assert "holds no whole checkpoint to go on from" in nothing["err"]
@@ -197,3 +199,32 @@ def test_a_checkpoint_says_what_run_it_belongs_to(whole):
     assert 20 == told["step"]
     assert set(told["files"]) == {path.name for path in folder.iterdir()} - {"complete.json"}
     assert (8, 0.1, "fp32") == (told["run"]["lora.r"], told["run"]["lora.dropout"], told["run"]["the dtype"])
+
+
+def test_another_number_of_processes_is_another_run(whole, inside, tmp_path):
+    """`world_size` is refused with both values; a key that the checkpoint does not know yet had its default then."""
+    cut_back(whole, tmp_path, 10)
+    told = inside(
+        tmp_path,
+        """
+from pathlib import Path
+from envdoc.train import checkpoint
+from envdoc.train.errors import ResumeError
+folder = Path("runs/default/checkpoint-10")
+run = json.loads((folder / "complete.json").read_text())["run"]
+def refused(identity):
+    try:
+        checkpoint.check_identity(folder, identity)
+    except ResumeError as error:
+        return error.message.split(": ", 1)[1]
+same = refused(run)
+other = refused({**run, "world_size": 2})
+complete = json.loads((folder / "complete.json").read_text())
+for key in ("world_size", "train.weight_decay"):
+    del complete["run"][key]
+(folder / "complete.json").write_text(json.dumps(complete))
+print(json.dumps([same, other, refused(run), refused({**run, "train.weight_decay": 0.1})]))
+""",
+    )
+
+    assert [None, "world_size was 1 and is 2.", None, "train.weight_decay was 0.0 and is 0.1."] == told
