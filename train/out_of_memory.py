@@ -10,13 +10,13 @@ from envdoc.train.batches import Batch, halve
 
 # RuntimeErrors that are no OutOfMemoryError and mean it: the CPU's allocator; CUDA and cuBLAS when they cannot get
 # memory past torch's allocator; a C++ library.
-PHRASES = (
-    "DefaultCPUAllocator",
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "std::bad_alloc",
-)
+PHRASES = {
+    "DefaultCPUAllocator": "this machine",
+    "can't allocate memory": "this machine",
+    "std::bad_alloc": "this machine",
+    "CUDA error: out of memory": "the GPU",
+    "CUBLAS_STATUS_ALLOC_FAILED": "the GPU",
+}
 ADVICE = (
     "Lower `data.max_length`, or set `train.gradient_checkpointing=true` or `model.quantization=4bit`; "
     "`nvidia-smi` shows who else uses a GPU."
@@ -29,8 +29,8 @@ def of_whom(error: BaseException) -> Optional[str]:
         return "the GPU"
     if isinstance(error, MemoryError):
         return "this machine"
-    if isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in PHRASES):
-        return "the GPU" if "CU" in str(error).split("Alloc")[0] else "this machine"
+    if isinstance(error, RuntimeError):
+        return next((whose for phrase, whose in PHRASES.items() if phrase in str(error)), None)
     return None
 
 
