@@ -13,6 +13,7 @@ from envdoc.train.batches import Batch, halve
 PHRASES = {
     "DefaultCPUAllocator": "this machine",
     "can't allocate memory": "this machine",
+    "Cannot allocate memory": "this machine",  # safetensors, where a file cannot be mapped
     "std::bad_alloc": "this machine",
     "CUDA error: out of memory": "the GPU",
     "CUBLAS_STATUS_ALLOC_FAILED": "the GPU",

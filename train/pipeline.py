@@ -18,7 +18,6 @@ from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, SaveError
 from envdoc.train.events import Events
-from envdoc.train.labels import encode
 from envdoc.train.libraries import load_libraries
 from envdoc.train.progress import say
 from envdoc.train.ready import Asked, Ready
@@ -81,6 +80,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     from envdoc.train import model as models
     from envdoc.train.batches import Units
     from envdoc.train.fingerprint import base_fingerprint
+    from envdoc.train.labels import encode
 
     settings = asked.settings
     precision = models.choose_precision(settings.model)
