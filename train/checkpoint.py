@@ -16,13 +16,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from envdoc.train import random_state, reread
+from envdoc.train import random_state, reread, starts
 from envdoc.train.config import Run, flat
 from envdoc.train.errors import Diverged, ResumeError, SaveError
 from envdoc.train.fingerprint import file_sha256
@@ -47,6 +47,9 @@ def check_finite(model: Any) -> None:
 
 def save_adapter(model: Any, folder: Path) -> None:
     """The adapter as peft writes it, without its empty model card."""
+    if starts.is_split(model):
+        starts.save(model, folder)
+        return
     model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
 
@@ -79,8 +82,8 @@ class Moment:
     identity: Mapping[str, Any]
 
 
-def write(run_folder: Path, moment: Moment, keep: int) -> Path:
-    """Write checkpoint-STEP, read it back, and only then drop all but the newest `keep`.
+def write(run_folder: Path, moment: Moment, keep: int, spared: Optional[int] = None) -> Path:
+    """Write checkpoint-STEP, read it back, and only then drop all but the newest `keep` and that of step `spared`.
 
     Raises SaveError where the disk refused or does not give back what it took; what was there stays whole.
     """
@@ -126,6 +129,8 @@ def write(run_folder: Path, moment: Moment, keep: int) -> Path:
             ),
         ) from None
     for old in _checkpoints(run_folder)[keep:]:
+        if step_of(old) == spared:
+            continue
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -170,11 +175,13 @@ def load_adapter(checkpoint: Path, model: Any) -> None:
     """Lay the checkpoint's adapter into the model. Raises ResumeError where a tensor has no place in it."""
     from peft import set_peft_model_state_dict
 
-    result = set_peft_model_state_dict(model, load_file(str(checkpoint / ADAPTER_FILE)))
-    if result.unexpected_keys:
-        raise ResumeError(
-            f"The adapter in `{checkpoint}` has tensors that this model lacks: {result.unexpected_keys[:2]}."
-        )
+    tensors = load_file(str(checkpoint / ADAPTER_FILE))
+    if starts.is_split(model):
+        unknown = starts.load(model, tensors)
+    else:
+        unknown = set_peft_model_state_dict(model, tensors).unexpected_keys
+    if unknown:
+        raise ResumeError(f"The adapter in `{checkpoint}` has tensors that this model lacks: {unknown[:2]}.")
 
 
 def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optional[Any]) -> None:
@@ -247,11 +254,14 @@ def _checkpoints(run_folder: Path) -> List[Path]:
 
 
 def _split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, Any]]:
-    """An optimizer's state as tensors ("0.exp_avg") and the rest, which JSON can hold."""
+    """An optimizer's state as tensors ("0.exp_avg") and the rest, which JSON can hold.
+
+    bitsandbytes keeps its 8-bit tensors one level deeper: "0.__bnb_optimizer_quant_state__.state1".
+    """
     tensors: Dict[str, torch.Tensor] = {}
     rest: Dict[str, Dict[str, Any]] = {}
     for index, entry in state["state"].items():
-        for name, value in entry.items():
+        for name, value in _flat_state(entry):
             if isinstance(value, torch.Tensor):
                 tensors[f"{index}.{name}"] = value.detach().cpu().contiguous().clone()
             else:
@@ -259,11 +269,29 @@ def _split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, An
     return tensors, {"rest": rest, "param_groups": state["param_groups"]}
 
 
+def _flat_state(entry: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
+    for name, value in entry.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", content) for inner, content in value.items())
+        else:
+            yield name, value
+
+
 def _join(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dict[str, Any]:
-    state: Dict[int, Dict[str, Any]] = {int(index): dict(entry) for index, entry in values["rest"].items()}
+    state: Dict[int, Dict[str, Any]] = {}
+    flat = [
+        (int(index), name, value) for index, entry in values["rest"].items() for name, value in entry.items()
+    ]
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        flat.append((int(index), name, tensor))
+    for place, name, value in flat:
+        entry = state.setdefault(place, {})
+        outer, _, inner = name.partition(".")
+        if inner:
+            entry.setdefault(outer, {})[inner] = value
+        else:
+            entry[outer] = value
     return {"state": state, "param_groups": values["param_groups"]}
 
 

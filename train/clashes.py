@@ -44,6 +44,28 @@ CLASHES: Tuple[Clash, ...] = (
         "`data.packing` and `data.group_by_length` are both on, and packs are all of one length.",
         "Leave one of them out.",
     ),
+    Clash(
+        lambda run: run.lora.init.startswith("pissa") and run.model.quantization != "none",
+        "`lora.init` is a PiSSA start, which decomposes the base's weights, and `model.quantization` leaves none that "
+        "can be decomposed.",
+        "Use `lora.init=olora`, which reads quantised weights too, `lora.init=default`, or `model.quantization=none`.",
+    ),
+    Clash(
+        lambda run: run.lora.dora and run.lora.from_base,
+        "`lora.dora` is true, and `lora.init` takes part of the base's weights into the adapter: DoRA measures the "
+        "lengths of these very weights, so what comes out could not be saved as an adapter of this base.",
+        "Leave one of them out.",
+    ),
+    Clash(
+        lambda run: bool(run.data.eval_path) and run.data.eval_fraction > 0,
+        "`data.eval_path` and `data.eval_fraction` are both given, and the rows to judge by come from one of them.",
+        "Leave one of them out.",
+    ),
+    Clash(
+        lambda run: run.eval.patience > 0 and not run.data.held_out,
+        "`eval.patience` is above 0, and no rows are held out to judge by.",
+        "Set `data.eval_fraction=0.05` or `data.eval_path=FILE`.",
+    ),
 )
 
 SAID_TWICE: Tuple[SaidTwice, ...] = (

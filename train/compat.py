@@ -95,6 +95,22 @@ def enable_checkpointing(base: Any) -> None:
     base.enable_input_require_grads()
 
 
+def set_tf32(on: bool) -> None:
+    """TF32 in matrix products and convolutions.
+
+    Since torch 2.9 each backend has `fp32_precision`, and a program that mixes it with the older `allow_tf32` gets a
+    RuntimeError at its next look at one of them.
+    """
+    import torch
+
+    if release(torch.__version__) >= (2, 9):
+        for place in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
+            place.fp32_precision = "tf32" if on else "ieee"
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = on
+        torch.backends.cudnn.allow_tf32 = on
+
+
 def prepare_quantised(base: Any) -> Any:
     """peft's k-bit preparation: base frozen, norms and head in fp32. Checkpointing is ours, before and after."""
     from peft import prepare_model_for_kbit_training

@@ -13,12 +13,15 @@ relative to the working directory, as on the command line.
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Literal, Optional, Tuple, Union
 
 TINY = "tiny"
 BUNDLED = "bundled"
+PLAIN_STARTS = ("default", "gaussian", "orthogonal")
+TRACKERS = ("tensorboard", "wandb", "mlflow", "swanlab")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,12 @@ class Model:
     quantization: Literal["none", "8bit", "4bit"] = "none"  # 4bit is NF4 with double quantisation (QLoRA)
     trust_remote_code: bool = False  # running a stranger's code needs a decision, never a default
     revision: Optional[str] = None  # the hash of the code that you read; any other code is refused
+    preparation: Literal["full", "lean"] = (
+        "full"  # of a quantised base: all that is 16-bit in fp32, or left as it is
+    )
+    tf32: Literal["auto", "on", "off"] = (
+        "auto"  # fp32 products with 10 bits of fraction; auto leaves torch's choice
+    )
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,14 @@ class Data:
     group_by_length: bool = (
         False  # rows of like length in a batch: less padding, at the price of less even batches
     )
+    eval_path: Optional[str] = None  # rows to judge the adapter by, in the same format; never trained on
+    eval_split: Optional[str] = None  # of a folder with several
+    eval_fraction: float = 0.0  # or this part of `path`, chosen by `train.seed`; 0 holds nothing out
+
+    @property
+    def held_out(self) -> bool:
+        """True where rows are kept to be judged by."""
+        return bool(self.eval_path) or self.eval_fraction > 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,25 @@ class Lora:
     r: int = 16  # 8 to 16 is enough for instructions; memory and file grow with it
     alpha: int = 32  # twice r: the scale alpha / r = 2 of most published recipes
     dropout: float = 0.05  # a small set is soon learnt by heart; 0 for speed
-    targets: Union[Literal["auto"], Tuple[str, ...]] = "auto"  # every linear layer but the head, as QLoRA did
+    targets: Union[Literal["auto", "all"], Tuple[str, ...]] = (
+        "auto"  # all linear layers but the head, as QLoRA did;
+    )
+    # ChatGLM's `query_key_value` and GPT-2's `c_attn` alone, as their published recipes did, where `all` is every one
+    dora: bool = (
+        False  # a length apart from the direction (DoRA): closer to full training at low r, and slower
+    )
+    rslora: bool = False  # scale alpha / sqrt(r): a large r then really learns more (rsLoRA)
+    init: str = (
+        "default"  # or gaussian, orthogonal; pissa, pissa_niter_16, olora: the base's own largest components
+    )
+    plus_ratio: float = (
+        0.0  # LoRA+: B learns this many times faster than A; 16 is its authors' value, 0 is off
+    )
+
+    @property
+    def from_base(self) -> bool:
+        """True for a start that takes part of the base's weights into the adapter (PiSSA, OLoRA)."""
+        return re.fullmatch(r"pissa(_niter_[1-9]\d*)?|olora", self.init) is not None
 
 
 @dataclass(frozen=True)
@@ -90,16 +125,67 @@ class Train:
     batch_size: int = 4  # rows in one forward pass: the knob for memory
     accumulation: int = 4  # passes an update: a larger batch without more memory
     learning_rate: float = 2e-4  # ten times what full fine-tuning takes, since only the adapter moves
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"  # ends slowly
+    optimizer: Literal[
+        "adamw",
+        "adamw_fused",
+        "adamw_8bit",
+        "paged_adamw",
+        "paged_adamw_8bit",
+        "lion",
+        "lion_8bit",
+        "paged_lion_8bit",
+        "adafactor",
+    ] = "adamw"  # its state is 8 bytes a trained number: little, so the 8-bit ones pay off at a large r only
+    schedule: Literal[
+        "cosine",
+        "linear",
+        "constant",
+        "constant_with_warmup",
+        "cosine_with_restarts",
+        "cosine_with_min_lr",
+        "polynomial",
+        "inverse_sqrt",
+        "warmup_stable_decay",
+    ] = "cosine"  # ends slowly
+    min_lr_fraction: float = 0.1  # where cosine_with_min_lr, polynomial and warmup_stable_decay end
+    cycles: int = 3  # of cosine_with_restarts
+    decay_fraction: float = 0.1  # the last part of the run, in which warmup_stable_decay falls
     warmup_fraction: float = 0.03  # Adam's second moments are poor in the first steps
     weight_decay: float = 0.0  # B starts at zero and is small; decay only pulls it back
     max_grad_norm: float = 1.0  # one strange row must not undo an epoch; 0 is off
     stop_when_diverging: bool = True  # hours of a lost run cost money; divergence.py has the rule
     gradient_checkpointing: bool = True  # a second forward pass for a fraction of the memory
+    neftune_alpha: float = (
+        0.0  # noise on the embeddings, which helped chat answers on small sets; 5 is usual, 0 is off
+    )
     seed: int = 42  # order of the rows, start of A, dropout
     save_every: int = 200  # updates between checkpoints: what a crash may cost
     keep: int = 2  # checkpoints kept; the newest may be the one being written when the disk fills
     log_every: int = 10  # updates between lines; every loss goes into the receipt all the same
+
+
+@dataclass(frozen=True)
+class Eval:
+    """How the adapter is judged on the way. Judging changes nothing in the training but where it ends."""
+
+    every: int = 100  # updates; the last update is judged in any case
+    batch_size: int = 8  # rows in one forward pass: without gradients more fit than in training
+    patience: int = (
+        0  # judgements without a better loss that end the run, whose adapter is then the best; 0 never
+    )
+    samples: Union[
+        str, Tuple[str, ...]
+    ] = ()  # questions to answer each time: a list, or a file with one a line
+    sample_tokens: int = 64  # of an answer at most
+
+
+@dataclass(frozen=True)
+class Report:
+    """Who else is told. None of them by default: nothing leaves the machine unless it is asked for."""
+
+    to: Tuple[
+        str, ...
+    ] = ()  # tensorboard, wandb, mlflow, swanlab: transformers' own callbacks; each has its own login
 
 
 @dataclass(frozen=True)
@@ -117,6 +203,8 @@ class Run:
     data: Data = field(default_factory=Data)
     lora: Lora = field(default_factory=Lora)
     train: Train = field(default_factory=Train)
+    eval: Eval = field(default_factory=Eval)
+    report: Report = field(default_factory=Report)
 
     @property
     def folder(self) -> Path:

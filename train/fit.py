@@ -58,18 +58,23 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 def fit(
-    trainer: AdapterTrainer, resume: Optional[Path], callbacks: Sequence[TrainerCallback] = ()
+    trainer: AdapterTrainer,
+    resume: Optional[Path],
+    callbacks: Sequence[TrainerCallback] = (),
+    over: bool = False,
 ) -> Outcome:
     """Train to the end, from `resume` where given; `callbacks` are called after our own, in their order.
+
+    `over` says that the run had ended at `resume` already, before its last update (early stopping).
 
     Raises Diverged, SaveError, ModelError (memory), Interrupted.
     """
     if resume is not None:
         _restore_history(trainer, resume)
-        if checkpoint.step_of(resume) >= trainer.args.max_steps:
+        if over or checkpoint.step_of(resume) >= trainer.args.max_steps:
             # Trainer would add one more update (its loop asks only after an update whether all are done).
             checkpoint.load_adapter(resume, trainer.model)
-            return outcome(trainer.args.max_steps, trainer.history, resume, trainer.micro_batch)
+            return outcome(checkpoint.step_of(resume), trainer.history, resume, trainer.micro_batch)
     stop = StopRequest()
     watch = Watch(trainer, stop)
     trainer.add_callback(watch)

@@ -1,15 +1,15 @@
-"""The base model, its tokenizer, and the adapter laid on it."""
+"""The base model and its tokenizer; adapters.py lays the adapter on it."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict
 
 import torch
 
 from envdoc.train import compat
-from envdoc.train.config import Lora, Model
-from envdoc.train.errors import ConfigError, ModelError
+from envdoc.train.config import Model
+from envdoc.train.errors import ConfigError, ModelError, first_line
 from envdoc.train.fingerprint import code_sha256
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -48,6 +48,23 @@ def choose_precision(model: Model) -> Precision:
         )
     chosen = model.dtype if model.dtype != "auto" else "bf16" if has_bf16 else "fp16"
     return Precision(torch.device("cuda", 0), chosen)
+
+
+def set_tf32(model: Model, precision: Precision) -> None:
+    """Let fp32 matrices be multiplied in TF32, or not. Raises ConfigError where the device has none.
+
+    It concerns fp32 runs alone: in bf16 and fp16 runs, autocast multiplies in 16 bits anyway.
+    """
+    if model.tf32 == "on" and (
+        precision.device.type != "cuda" or torch.cuda.get_device_capability(precision.device) < (8, 0)
+    ):
+        name = torch.cuda.get_device_name(0) if precision.device.type == "cuda" else "a CPU"
+        raise ConfigError(
+            f"`model.tf32` is on, and the run computes on {name}; TF32 takes a GPU of compute capability 8.0 or newer.",
+            "Use `model.tf32=auto`.",
+        )
+    if model.tf32 != "auto":
+        compat.set_tf32(model.tf32 == "on")
 
 
 def check_folder(model: Model) -> Path:
@@ -98,7 +115,7 @@ def load_tokenizer(folder: Path, model: Model) -> Any:
         )
     except (Exception, RecursionError) as error:
         raise ModelError(
-            f"The tokenizer in `{folder}` cannot be loaded: {_first_line(error)}",
+            f"The tokenizer in `{folder}` cannot be loaded: {first_line(error)}",
             "`envdoc check` knows the common faults of tokenizer files.",
         ) from None
 
@@ -127,7 +144,7 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
             "Try `model.quantization=4bit`; `nvidia-smi` shows who else uses the GPU.",
         ) from None
     except Exception as error:  # whatever a loader raises: OSError, ValueError, KeyError, SafetensorError...
-        raise ModelError(f"The base model in `{folder}` cannot be loaded: {_first_line(error)}") from None
+        raise ModelError(f"The base model in `{folder}` cannot be loaded: {first_line(error)}") from None
     if model.quantization == "none":
         base.to(precision.device)
     base.config.use_cache = False  # keys and values of past tokens serve generation only
@@ -163,7 +180,7 @@ def check_quantisation(kind: str, precision: Precision) -> None:
         Exception,
         SystemExit,
     ) as error:  # a missing library raises RuntimeError, OSError, AttributeError...
-        works, reason = False, _first_line(error).rstrip(".")
+        works, reason = False, first_line(error).rstrip(".")
     if not works:
         on_cpu = precision.device.type == "cpu"
         raise ModelError(
@@ -172,104 +189,3 @@ def check_quantisation(kind: str, precision: Precision) -> None:
             "Use `model.quantization=none`, or let `envdoc fix` build an environment whose bitsandbytes works."
             + (" On a CPU 0.50 does, and 0.45 does not." if on_cpu else ""),
         )
-
-
-def lay_adapter(base: Any, lora: Lora, quantised: bool, checkpointing: bool) -> Any:
-    """The base with a LoRA adapter on it; only the adapter trains, and it does so in fp32."""
-    from peft import LoraConfig, get_peft_model
-
-    if quantised:
-        base = compat.prepare_quantised(base)
-    if checkpointing:
-        compat.enable_checkpointing(base)
-    names, conv1d = find_targets(base) if lora.targets == "auto" else named_targets(base, lora.targets)
-    model = get_peft_model(
-        base,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=names,
-            fan_in_fan_out=conv1d,  # GPT-2's Conv1D keeps its weight transposed (peft #324)
-            bias="none",
-        ),
-    )
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype != torch.float32:
-            parameter.data = (
-                parameter.data.float()
-            )  # GradScaler refuses fp16 gradients; bf16 loses small updates
-    return model
-
-
-def find_targets(base: Any) -> Tuple[List[str], bool]:
-    """The names of every linear layer but the head, shortest form, and whether they are Conv1D.
-
-    `q_proj`, `c_attn` (GPT-2), `query_key_value` (GPT-NeoX, ChatGLM)...: the last part of the path, or the whole
-    path where the last part is a number or also names a layer that must stay out.
-    """
-    layers = _linear_layers(base)
-    heads = _heads(base, layers)
-    kept = {path: kind for path, kind in layers.items() if path not in heads}
-    if not kept:
-        raise ModelError(
-            "The base model has no linear layer to adapt.", "Name its modules with `lora.targets`."
-        )
-    taken = {path.split(".")[-1] for path in heads}
-    names = {
-        path if path.split(".")[-1].isdigit() or path.split(".")[-1] in taken else path.split(".")[-1]
-        for path in kept
-    }
-    return sorted(names), all(kept.values())
-
-
-def named_targets(base: Any, targets: Tuple[str, ...]) -> Tuple[List[str], bool]:
-    """The targets that the run names. Raises ConfigError where one of them is no linear layer of this base."""
-    layers = _linear_layers(base)
-    kinds = []
-    for target in targets:
-        found = [kind for path, kind in layers.items() if path == target or path.endswith(f".{target}")]
-        if not found:
-            raise ConfigError(
-                f"`lora.targets` names `{target}`, and no linear layer of the base model is called that.",
-                f"It has: {', '.join(find_targets(base)[0])}.",
-            )
-        kinds += found
-    return sorted(targets), all(kinds)
-
-
-def _linear_layers(base: Any) -> Dict[str, bool]:
-    """Path of each linear layer, and whether it is a Conv1D. bitsandbytes' layers are nn.Linear's children."""
-    from transformers.pytorch_utils import Conv1D
-
-    return {
-        path: isinstance(module, Conv1D)
-        for path, module in base.named_modules()
-        if isinstance(module, (torch.nn.Linear, Conv1D))
-    }
-
-
-def _heads(base: Any, layers: Dict[str, bool]) -> List[str]:
-    try:
-        head: Optional[Any] = base.get_output_embeddings()
-    except (AttributeError, RuntimeError):  # remote code may lack it or refuse
-        head = None
-    known = ("lm_head", "embed_out", "output_layer", "score")
-    return [
-        path
-        for path, module in base.named_modules()
-        if path in layers and (module is head or path.split(".")[-1] in known)
-    ]
-
-
-def trainable(model: Any) -> Tuple[int, int]:
-    """How many parameters train, and how many there are (quantised ones counted unpacked)."""
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return trained, int(model.get_nb_trainable_parameters()[1])
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
-    return text if text.endswith(".") else f"{text}."

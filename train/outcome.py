@@ -24,6 +24,8 @@ class Outcome:
     resumed_from: Optional[str]
     micro_batch: int  # rows in a pass at the end: fewer than asked for where memory ended
     threads: int  # torch's on the CPU: equal seeds give equal losses with equal threads
+    judgements: Tuple[Tuple[int, float], ...] = ()  # (step, loss on held-out rows)
+    adapter_step: Optional[int] = None  # the update whose adapter this is; None: the last
 
 
 def outcome(steps: int, history: History, resume: Optional[Path], micro_batch: int) -> Outcome:

@@ -13,7 +13,18 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from envdoc.train import page, plan, preview, recording, run_folder, runfile, usage
+from envdoc.train import (
+    held_out,
+    page,
+    plan,
+    preview,
+    recording,
+    run_folder,
+    runfile,
+    samples,
+    trackers,
+    usage,
+)
 from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, SaveError
@@ -65,6 +76,8 @@ def _ask(
     from envdoc.train.context import read_context
 
     settings, source = runfile.load(config_file, overrides)
+    trackers.check(settings.report.to)
+    samples.questions(settings.eval)
     print(f"Run       {settings.folder}, from {source}.", flush=True)
     try:
         context = read_context(context_file)
@@ -78,6 +91,7 @@ def _ask(
 def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
+    from envdoc.train import optimizers
     from envdoc.train.batches import Units
     from envdoc.train.fingerprint import base_fingerprint
     from envdoc.train.labels import encode
@@ -86,17 +100,23 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     precision = models.choose_precision(settings.model)
     if settings.model.quantization != "none":
         models.check_quantisation(settings.model.quantization, precision)
+    optimizers.check(settings.train.optimizer, precision)
+    models.set_tf32(settings.model, precision)
     if settings.model.path == TINY:
         _one_thread()
     if not asked.dry_run:
         run_folder.make_folder(asked.folder)
     base_folder = _base_folder(asked, rows, place)
     tokenizer = models.load_tokenizer(base_folder, settings.model)
+    rows, apart = held_out.split(rows, settings)
     corpus = encode(rows, tokenizer, settings.data)
+    judged = held_out.encode(apart, rows, tokenizer, settings)
     if corpus.chat_template is not None:
         tokenizer.chat_template = corpus.chat_template  # for samples, and for chat: saved with the adapter
     fingerprint = base_fingerprint(base_folder)
     identity = run_folder.identity_of(settings, corpus, fingerprint, precision)
+    if judged is not None:
+        identity["the hash of the rows to judge by"] = judged.corpus.encoded_sha256
     checkpoint = run_folder.checkpoint_to_resume(asked.folder, identity) if asked.resume else None
     model = _model(asked, base_folder, precision)
     units = Units(corpus.lengths, settings.data, settings.train.seed, settings.train.batch_size)
@@ -112,6 +132,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         model=model,
         units=units,
         form=_form(settings, model, precision),
+        held_out=judged,
     )
 
 
@@ -119,14 +140,14 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
     """The base with a fresh adapter on it."""
     from transformers import set_seed
 
+    from envdoc.train import adapters
     from envdoc.train import model as models
 
     settings = asked.settings
     say(f"Loading the base model from {base_folder} ...")
     base = models.load_base(base_folder, settings.model, precision)
     set_seed(settings.train.seed)  # the random half of a fresh adapter
-    quantised = settings.model.quantization != "none"
-    model = models.lay_adapter(base, settings.lora, quantised, settings.train.gradient_checkpointing)
+    model = adapters.lay_adapter(base, settings, asked.resume)
     model.peft_config[models.ADAPTER].base_model_name_or_path = str(base_folder)
     return model
 
@@ -163,10 +184,15 @@ def _rehearse(ready: Ready, scratch: Path) -> int:
 
 def _train(ready: Ready, events: Events) -> Any:
     """Every update; returns the Outcome."""
+    from envdoc.train import evaluation, starts
     from envdoc.train.fit import fit
 
     trainer = _trainer(ready, ready.folder, events)
-    return fit(trainer, ready.checkpoint, _callbacks(ready, trainer, events))
+    over = evaluation.is_over_at(ready.checkpoint, ready.settings.eval.patience)
+    done = fit(trainer, ready.checkpoint, _callbacks(ready, trainer, events), over)
+    done = evaluation.conclude(ready, trainer, done)
+    starts.settle(ready.model)
+    return done
 
 
 def _trainer(
@@ -177,9 +203,12 @@ def _trainer(
     arguments: Optional[Mapping[str, Any]] = None,
 ) -> Any:
     """The run's trainer, or one of another `kind`; `arguments` replace those of transformers' Trainer."""
-    from envdoc.train.trainer import AdapterTrainer
+    from envdoc.train import optimizers
+    from envdoc.train.trainer import AdapterTrainer, total_steps
 
-    return (kind or AdapterTrainer)(
+    total = total_steps(len(ready.units), ready.settings.train)
+    own = {"run_name": ready.folder.name, **optimizers.arguments(ready.settings, total)}
+    trainer = (kind or AdapterTrainer)(
         ready.model,
         ready.corpus,
         ready.pad_id,
@@ -188,15 +217,25 @@ def _trainer(
         folder,
         ready.identity,
         events,
-        arguments,
+        {**own, **(arguments or {})},
         units=ready.units,
         form=ready.form,
     )
+    if ready.settings.lora.plus_ratio:
+        trainer.optimizer = optimizers.make_loraplus(trainer, ready.settings)
+    return trainer
 
 
 def _callbacks(ready: Ready, trainer: Any, events: Events) -> List[Any]:
     """transformers' TrainerCallbacks that go along: evaluation, samples, trackers."""
-    return []
+    from envdoc.train.evaluation import Judge
+
+    callbacks: List[Any] = []
+    if ready.held_out is not None or ready.settings.eval.samples:
+        callbacks.append(Judge(ready, trainer, events))
+    if ready.settings.report.to:
+        callbacks.append(trackers.make(ready.settings.report.to, trainer, ready.folder))
+    return callbacks
 
 
 def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:

@@ -9,7 +9,13 @@ from envdoc.train.run_folder import shown
 
 def lines(ready: Ready) -> List[str]:
     """The plan, a line or more for each section of the run file."""
-    return [*_data(ready), *_model(ready), *_adapter(ready), *_training(ready)]
+    return [*_data(ready), *_model(ready), *_adapter(ready), *_training(ready), *_judging(ready)]
+
+
+def _judging(ready: Ready) -> List[str]:
+    from envdoc.train import held_out
+
+    return [held_out.line(ready.held_out, ready.settings)] if ready.held_out else []
 
 
 def _data(ready: Ready) -> List[str]:
@@ -46,14 +52,13 @@ def _model(ready: Ready) -> List[str]:
 
 
 def _adapter(ready: Ready) -> List[str]:
-    from envdoc.train.model import ADAPTER, trainable
+    from envdoc.train import adapters
 
-    trained, whole = trainable(ready.model)
-    lora = ready.settings.lora
-    targets = ", ".join(sorted(ready.model.peft_config[ADAPTER].target_modules))
+    trained, whole = adapters.trainable(ready.model)
     return [
-        f"Adapter   LoRA r={lora.r}, alpha={lora.alpha} on {targets}: {trained:,} of {whole:,} parameters train "
+        f"Adapter   {adapters.described(ready.model, ready.settings.lora)}: {trained:,} of {whole:,} parameters train "
         f"({100 * trained / whole:.2f}%).",
+        *[f"          {note}" for note in adapters.notes(ready.model)],
     ]
 
 

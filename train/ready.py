@@ -8,6 +8,7 @@ from envdoc.train.config import Run
 
 if TYPE_CHECKING:
     from envdoc.train.batches import Units
+    from envdoc.train.held_out import HeldOut
     from envdoc.train.labels import Corpus
     from envdoc.train.model import Precision
     from envdoc.train.packed import Form
@@ -40,6 +41,7 @@ class Ready:
     model: Any  # the base with the adapter on it
     units: "Units"  # what an epoch is made of: rows, or packs of them
     form: "Form"  # how batches are given to the model
+    held_out: "Optional[HeldOut]" = None  # the rows that it is judged by
 
     @property
     def settings(self) -> Run:

@@ -56,6 +56,8 @@ def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
         "resumed_from": done.resumed_from,
         "micro_batch": done.micro_batch,
         "threads": done.threads,
+        "held_out_losses": [list(pair) for pair in done.judgements],
+        "adapter_step": done.adapter_step,
         "device": str(precision.device),
         "dtype": precision.dtype,
     }
@@ -93,6 +95,14 @@ def make(
             "packs": len(ready.units) if ready.settings.data.packing else None,
             "notes": list(corpus.notes),
         },
+        "held_out": {
+            "path": ready.held_out.corpus.path,
+            "encoded_sha256": ready.held_out.corpus.encoded_sha256,
+            "rows": len(ready.held_out.corpus.rows),
+            "repeated_rows": ready.held_out.repeated,
+        }
+        if ready.held_out
+        else None,
         "base": {"path": str(ready.base_folder), "fingerprint": ready.fingerprint},
         "adapter": {
             "sha256": adapter_sha256,

@@ -24,6 +24,11 @@ FREE_TO_CHANGE = {
     "train.keep",
     "train.log_every",
     "train.stop_when_diverging",
+    "data.eval_path",  # the hash of its rows is compared
+    "data.eval_split",
+    "eval.samples",
+    "eval.sample_tokens",
+    "report.to",
 }
 
 # What a run leaves beside its checkpoints and its adapter.

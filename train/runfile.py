@@ -19,7 +19,7 @@ from typing import (
 )
 
 from envdoc.train import clashes
-from envdoc.train.config import Lora, Run, flat
+from envdoc.train.config import PLAIN_STARTS, TRACKERS, Eval, Lora, Run, flat
 from envdoc.train.errors import ConfigError
 
 DEFAULT_FILE = Path(__file__).parent / "assets" / "default.yaml"
@@ -28,21 +28,36 @@ SHORT = {"model": "path", "data": "path"}  # `model: X` means `model.path: X`
 # What a value must also satisfy: a test, and the words that say it.
 RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "data.max_length": (lambda v: v >= 16, "at least 16"),
+    "data.eval_fraction": (lambda v: 0 <= v <= 0.5, "from 0 to 0.5"),
     "lora.r": (lambda v: v >= 1, "at least 1"),
     "lora.alpha": (lambda v: v >= 1, "at least 1"),
     "lora.dropout": (lambda v: 0 <= v < 1, "from 0 to below 1"),
+    "lora.init": (
+        lambda v: v in PLAIN_STARTS or Lora(init=v).from_base,
+        f"one of {', '.join(PLAIN_STARTS)}, pissa, pissa_niter_N (16 is usual), olora",
+    ),
+    "lora.plus_ratio": (lambda v: v == 0 or 1 <= v <= 1000, "0 (off), or from 1 to 1000"),
     "train.epochs": (lambda v: v >= 1, "at least 1"),
     "train.steps": (lambda v: v >= 0, "0 or more"),
     "train.batch_size": (lambda v: v >= 1, "at least 1"),
     "train.accumulation": (lambda v: v >= 1, "at least 1"),
     "train.learning_rate": (lambda v: 0 < v < 10, "above 0 and below 10"),
     "train.warmup_fraction": (lambda v: 0 <= v < 1, "from 0 to below 1"),
+    "train.min_lr_fraction": (lambda v: 0 <= v < 1, "from 0 to below 1"),
+    "train.cycles": (lambda v: v >= 1, "at least 1"),
+    "train.decay_fraction": (lambda v: 0 < v <= 1, "above 0 and up to 1"),
+    "train.neftune_alpha": (lambda v: 0 <= v <= 100, "from 0 to 100"),
     "train.weight_decay": (lambda v: v >= 0, "0 or more"),
     "train.max_grad_norm": (lambda v: v >= 0, "0 or more"),
     "train.seed": (lambda v: 0 <= v < 2**32, "from 0 to 4294967295"),  # numpy's seeds are 32 bits
     "train.save_every": (lambda v: v >= 1, "at least 1"),
     "train.keep": (lambda v: v >= 1, "at least 1"),
     "train.log_every": (lambda v: v >= 1, "at least 1"),
+    "eval.every": (lambda v: v >= 1, "at least 1"),
+    "eval.batch_size": (lambda v: v >= 1, "at least 1"),
+    "eval.patience": (lambda v: v >= 0, "0 or more"),
+    "eval.sample_tokens": (lambda v: 1 <= v <= 4096, "from 1 to 4096"),
+    "report.to": (lambda v: set(v) <= set(TRACKERS), f"none, or some of {', '.join(TRACKERS)}"),
 }
 
 
@@ -164,8 +179,10 @@ def _known(key: str, where: str) -> str:
     if key in known:
         return key
     leaf = key.split(".")[-1]
-    leaves = {name.split(".")[-1]: name for name in known}
-    near = difflib.get_close_matches(key, known, 1, 0.6)
+    leaves = {
+        name.split(".")[-1]: name for name in reversed(known)
+    }  # of two equal words the earlier section's
+    near = difflib.get_close_matches(key, known, 1, 0.6) if "." in key else []
     if leaf in leaves:  # the right word in the wrong place is the commonest slip
         near = [leaves[leaf]]
     near = near or [leaves[name] for name in difflib.get_close_matches(leaf, list(leaves), 1, 0.6)]
@@ -185,17 +202,33 @@ def _build(cls: Any, values: Mapping[str, Any], prefix: str) -> Any:
     return cls(**arguments)
 
 
+def _words(value: Any) -> Optional[Tuple[str, ...]]:
+    """A list of texts, or a text with commas, as a tuple; None where it is neither."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
+    if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    return None
+
+
 def _typed(hint: Any, value: Any, key: str) -> Any:
     """`value` as the field's type. Text is read as a number or a truth value where the field is one: overrides
     are text, and YAML 1.1 takes `3e-4` for text."""
     if hint == Lora.__annotations__["targets"]:
-        if isinstance(value, str) and value != "auto":
-            value = [part.strip() for part in value.strip("[] ").split(",") if part.strip()]
-        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-            return tuple(value)
-        if value == "auto":
+        if value in ("auto", "all"):
             return value
-        raise ConfigError(f"`{key}` must be `auto` or a list of module names, and is `{value}`.")
+        names = _words(value)
+        if names:
+            return names
+        shown = [] if names == () else value
+        raise ConfigError(f"`{key}` must be `auto`, `all` or a list of module names, and is `{shown}`.")
+    if hint == Eval.__annotations__["samples"] and isinstance(value, str) and not value.startswith("["):
+        return value
+    if hint in (Eval.__annotations__["samples"], Tuple[str, ...]):
+        names = () if value is None or value == "none" else _words(value)
+        if names is not None:
+            return names
+        raise ConfigError(f"`{key}` must be a list of texts, and is `{value}`.")
     if getattr(hint, "__origin__", None) is Literal:
         if value in get_args(hint):
             return value

@@ -14,7 +14,7 @@ import torch
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
-from envdoc.train import checkpoint, compat, out_of_memory, random_state
+from envdoc.train import checkpoint, compat, out_of_memory, random_state, starts
 from envdoc.train.batches import Batch, Units, loader, useful_tokens
 from envdoc.train.config import Data, Train
 from envdoc.train.errors import ModelError
@@ -25,7 +25,6 @@ from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
 from envdoc.train.packed import AS_IT_IS, Form
 from envdoc.train.progress import say
-from envdoc.train.verify import adapter_tensors
 
 
 def steps_per_epoch(units: int, train: Train) -> int:
@@ -73,6 +72,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.measured: Dict[str, Any] = {}  # of the update that was just computed
         self.history = History(folder)
         self.guard = Guard(model, folder, train, precision, self.history, events)
+        self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
         self.vocabulary = 0  # the last axis of the logits, known from the first forward pass on
         self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
@@ -226,7 +226,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any, metrics: Any = None) -> None:
         since, step = time.perf_counter(), self.state.global_step
-        adapter = adapter_tensors(self.model)
+        adapter = starts.saved_tensors(self.model)
         self.guard.check_moved(adapter)
         moment = checkpoint.Moment(
             step=step,
@@ -240,7 +240,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             halvings=self.halvings,
             identity=self.identity,
         )
-        written = checkpoint.write(self.folder, moment, self.settings.keep)
+        written = checkpoint.write(self.folder, moment, self.settings.keep, self.spared)
         size = sum(path.stat().st_size for path in written.iterdir())
         self.events.write(
             "checkpoint", step=step, bytes=size, seconds=time.perf_counter() - since, reread=True

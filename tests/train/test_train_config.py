@@ -114,7 +114,18 @@ def test_an_unknown_key_is_refused_with_the_nearest(override, near):
             "`model.quantization` must be one of none, 8bit, 4bit, and is `4-bit`.",
         ),
         ("name=a/b", "`name` must be a plain folder name, and is `a/b`."),
-        ("lora.targets=", "`lora.targets` must be `auto` or a list of module names, and is `[]`."),
+        ("lora.targets=", "`lora.targets` must be `auto`, `all` or a list of module names, and is `[]`."),
+        (
+            "lora.init=pisa",
+            "`lora.init` must be one of default, gaussian, orthogonal, pissa, pissa_niter_N (16 is usual), olora, "
+            "and is pisa.",
+        ),
+        ("lora.plus_ratio=0.5", "`lora.plus_ratio` must be 0 (off), or from 1 to 1000, and is 0.5."),
+        (
+            "report.to=wandb,neptune",
+            "`report.to` must be none, or some of tensorboard, wandb, mlflow, swanlab, and is ['wandb', 'neptune'].",
+        ),
+        ("data.eval_fraction=0.9", "`data.eval_fraction` must be from 0 to 0.5, and is 0.9."),
         ("epochs", "`epochs` is no `key=value`."),
     ],
 )
@@ -180,3 +191,40 @@ def test_keys_that_do_not_go_together_are_refused(empty_folder):
     (empty_folder / "run.yaml").write_text("train: {epochs: 2, steps: 3}\n")
     assert both == refusal(file="run.yaml")[0]
     assert 2 == load("run.yaml", ["train.steps=0"])[0].train.epochs
+
+
+def test_lists_of_texts_come_from_words_and_from_yaml(empty_folder):
+    """Questions and trackers: a list in YAML; on the command line commas, brackets, or the name of a file."""
+    (empty_folder / "run.yaml").write_text(
+        "eval:\n  samples: ['One, two?', 'Three?']\nreport: {to: [mlflow]}\n"
+    )
+
+    written, _ = load("run.yaml", [])
+    words, _ = load(None, ["eval.samples=[One?, Two?]", "report.to=tensorboard,wandb", "lora.targets=all"])
+    file, _ = load(None, ["eval.samples=questions.txt", "report.to=none"])
+
+    assert (("One, two?", "Three?"), ("mlflow",)) == (written.eval.samples, written.report.to)
+    assert (("One?", "Two?"), ("tensorboard", "wandb")) == (words.eval.samples, words.report.to)
+    assert "all" == words.lora.targets
+    assert ("questions.txt", ()) == (file.eval.samples, file.report.to)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["lora.init=pissa", "model.quantization=4bit"], "`lora.init` is a PiSSA start"),
+        (["lora.init=olora", "lora.dora=true"], "`lora.dora` is true, and `lora.init` takes part of"),
+        (
+            ["data.eval_path=a", "data.eval_fraction=0.1"],
+            "`data.eval_path` and `data.eval_fraction` are both",
+        ),
+        (["eval.patience=2"], "`eval.patience` is above 0, and no rows are held out to judge by."),
+    ],
+)
+def test_each_clash_names_both_keys(words, message):
+    """Both keys are named, and the hint says what to take instead."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, words)
+
+    assert caught.value.message.startswith(message)
+    assert caught.value.hint
