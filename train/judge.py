@@ -57,16 +57,14 @@ def _load_base(
     folder: Path, described: Mapping[str, Any], told: Optional[Told], given: Optional[str]
 ) -> Tuple[Path, Any, Mapping[str, Any]]:
     """The base's folder, the base as it was trained on as far as this machine can, and on what it computes."""
-    from envdoc.train import compat, witness
+    from envdoc.train import adapters, witness
     from envdoc.train.model import load_base
 
     base_folder, model = base_of(folder, described, told, given)
     model, precision = _as_it_was(model)
     _same_threads(told, precision)
     base = load_base(base_folder, model, precision)
-    if model.quantization != "none":
-        # As in training: norms and head in fp32 answer a little otherwise.
-        base = compat.prepare_quantised(base)
+    base = adapters.prepare(base, model, False)  # as in training: norms and head in fp32 answer a little otherwise
     return base_folder, base, witness.place(precision.device, precision.dtype, model.quantization)
 
 

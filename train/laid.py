@@ -71,6 +71,7 @@ def base_of(
         quantization=told.quantization if told else "none",  # type: ignore[arg-type]
         trust_remote_code=bool(run.get("model.trust_remote_code", False)),
         revision=run.get("model.revision"),
+        preparation=run.get("model.preparation", "full"),  # receipts of before lack it
     )
     try:
         return check_folder(model), model
