@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Collection, Dict, FrozenSet, List, Sequence, Tuple
 
-from envdoc.train import compat, encoders, templates, turns
+from envdoc.train import compat, encoders, glm, templates, turns
 from envdoc.train.config import Data
 from envdoc.train.data import Row, data_file, data_sha256
 from envdoc.train.errors import DataError
@@ -67,6 +67,8 @@ def choose(tokenizer: Any, data: Data) -> Way:
             "The tokenizer of the base model has no end token, so no answer could be taught to end.",
             "Set `eos_token` in its tokenizer_config.json.",
         )
+    if data.template == "auto" and glm.speaks(tokenizer):
+        return Way(glm.NAME, partial(glm.encode, tokenizer=tokenizer))
     chosen = templates.settle(tokenizer, data.template)
     dressed = copy.copy(tokenizer)
     dressed.chat_template = chosen.text

@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 import torch
 
-from envdoc.train import compat
+from envdoc.train import compat, glm
 from envdoc.train.config import Model
 from envdoc.train.errors import ConfigError, ModelError, first_line
 from envdoc.train.fingerprint import code_sha256
@@ -137,7 +137,8 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
         arguments["device_map"] = {"": "cpu" if precision.device.type == "cpu" else precision.device.index}
     try:
         described = AutoConfig.from_pretrained(str(folder), **code)
-        base = compat.remote_class(described).from_pretrained(str(folder), **arguments)
+        kind = compat.remote_class(described)
+        base, told = kind.from_pretrained(str(folder), output_loading_info=True, **arguments)
     except compat.out_of_memory():
         raise ModelError(
             f"The base model in `{folder}` does not fit into the GPU's memory.",
@@ -147,8 +148,22 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
         raise ModelError(f"The base model in `{folder}` cannot be loaded: {first_line(error)}") from None
     if model.quantization == "none":
         base.to(precision.device)
+    _refuse_made_up(base, told["missing_keys"], folder)
+    glm.adapt(base, precision.torch_dtype, model.quantization != "none")
     base.config.use_cache = False  # keys and values of past tokens serve generation only
     return base
+
+
+def _refuse_made_up(base: Any, missing: Any, folder: Path) -> None:
+    """Raises ModelError for a weight that no file holds: the library fills it with random numbers and only warns."""
+    weights = {name for name, _ in base.named_parameters()}
+    made_up = sorted(weights.intersection(missing))
+    if made_up:
+        raise ModelError(
+            f"{len(made_up)} of {len(weights)} weights of the base model are in no file of `{folder}`, for one "
+            f"`{made_up[0]}`; they would be random numbers.",
+            "Copy the model's files again, all of them; `envdoc check --model` looks into such a folder.",
+        )
 
 
 def check_quantisation(kind: str, precision: Precision) -> None:

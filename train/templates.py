@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from envdoc.train import glm
 from envdoc.train.errors import DataError, SaveError
 
 FOLDER = Path(__file__).parent / "assets" / "templates"
@@ -125,6 +126,8 @@ def save(tokenizer: Any, folder: Path) -> None:
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> List[int]:
     """A conversation that ends with a question, as the ids behind which the model answers: samples and chat ask so."""
+    if glm.speaks(tokenizer):
+        return list(glm.prompt_ids(messages, tokenizer))
     text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])  # the template wrote them
 

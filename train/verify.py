@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
-from envdoc.train import witness
+from envdoc.train import glm, witness
 from envdoc.train.checkpoint import ADAPTER_FILE
 from envdoc.train.errors import AdapterError
 from envdoc.train.fingerprint import adapter_sha256, base_fingerprint, file_sha256
@@ -238,7 +238,7 @@ def logits(model: Any, ids: Sequence[int]) -> torch.Tensor:
     """The model's logits (length, vocabulary) in fp32 for one row of token ids."""
     device = next(model.parameters()).device
     with torch.no_grad():
-        output = model(input_ids=torch.tensor([list(ids)], device=device))
+        output = model(input_ids=torch.tensor([glm.probe(ids, model)], device=device))
     return output.logits[0].float()
 
 

@@ -1,7 +1,5 @@
 """Commands that hand off to the pipeline in the target environment: train and verify."""
 
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
@@ -11,14 +9,10 @@ from envdoc.doctor.commands.check import PYTHON
 from envdoc.doctor.commands.in_place import use_settings
 from envdoc.doctor.commands.output import announce
 from envdoc.doctor.errors import EnvdocError
-from envdoc.doctor.finding import Check, Severity, Target
-from envdoc.doctor.home import home
-from envdoc.doctor.target import choose_target
+from envdoc.doctor.finding import Target
 
 if TYPE_CHECKING:
     from envdoc.doctor.facts.snapshot import Snapshot
-
-NEEDED = ("torch", "transformers", "peft")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,12 +31,17 @@ def train(
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the newest whole checkpoint."),
     skip_checks: bool = typer.Option(False, "--skip-checks", help="Train although `check` finds errors."),
+    yes: bool = typer.Option(
+        False, "--yes", "-y", help="Where the environment cannot train, take or build one that can, unasked."
+    ),
 ) -> None:
     """Train a LoRA adapter and prove that it is real. Alone: ./envdoc.yaml, or else a built-in example."""
     config, overrides = _run_file(run or [])
     use_settings()
-    target = choose_target(python, os.environ, home())
-    snapshot = _preflight(target, skip_checks)
+    from envdoc.doctor.commands.preflight import fit_environment
+
+    fit = fit_environment(python, skip_checks, yes)
+    target, snapshot = fit.target, fit.snapshot
     arguments = ["train"]
     arguments += ["--config", config] if config else []
     arguments += ["--dry-run"] if dry_run else []
@@ -93,34 +92,6 @@ def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
     return (files[0] if files else None), overrides
 
 
-def _preflight(target: Target, skip_checks: bool) -> "Snapshot":
-    """Judge the target by its files before anything is loaded; stop at an error."""
-    from envdoc.doctor.examine import examine, look
-
-    started = time.perf_counter()
-    snapshot = look(target, quick=True)
-    result = examine(snapshot, target, started)
-    _require_libraries(target, snapshot)
-    errors = [check for check in result.failures if check.severity is Severity.ERROR]
-    announce(
-        f"Training with {result.target.path} (Python {result.python_version}), {result.target.reason}; "
-        f"{len(result.checks)} checks in {result.seconds:.2f} s."
-    )
-    for check in errors:
-        _tell(check)
-    if errors and not skip_checks:
-        announce("error: Nothing was started, since training would fail or be wrong.")
-        announce("hint: Mend it with `envdoc fix --apply`, or go on with `--skip-checks`.")
-        raise typer.Exit(1)
-    return snapshot
-
-
-def _tell(check: Check) -> None:
-    announce(f"error: {check.code} {check.title}")
-    for command in check.fix.commands:
-        announce(f"       -> {command}")
-
-
 def without_gpu(snapshot: "Snapshot") -> bool:
     """True where the GPU of this machine must be hidden from an environment that was built without code for it."""
     from envdoc.doctor.handoff import is_for_cpu
@@ -133,18 +104,16 @@ def without_gpu(snapshot: "Snapshot") -> bool:
     return hidden
 
 
-def _require_libraries(target: Target, snapshot: Optional["Snapshot"] = None) -> "Snapshot":
+def _require_libraries(target: Target) -> "Snapshot":
     """The target's snapshot. Raises EnvdocError where it does not run, or lacks what nothing trains without."""
-    if snapshot is None:
-        from envdoc.doctor.facts.collect import collect
+    from envdoc.doctor.commands.preflight import lacks, missing_libraries
+    from envdoc.doctor.facts.collect import collect
 
-        snapshot = collect(target, quick=True)
-    if snapshot.interpreter.error:
-        raise EnvdocError(snapshot.interpreter.error, "Name another with `--python PATH`.")
-    missing = [name for name in NEEDED if snapshot.package(name) is None]
+    snapshot = collect(target, quick=True)
+    missing = missing_libraries(snapshot)
     if missing:
         raise EnvdocError(
-            f"{target.path} ({target.reason}) has no {', '.join(missing)}, so nothing can be trained with it.",
+            lacks(target, missing),
             "Build an environment with `envdoc fix --apply`, or name one with `--python PATH`.",
         )
     return snapshot
