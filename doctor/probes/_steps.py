@@ -42,12 +42,10 @@ GPU: Tuple[Tuple[Any, ...], ...] = (
     ("warm", "transformers", LLAMA[:1]),
     ("fork", "lora_two_steps"),
 )
-# A new environment on a machine without GPUs: the imports are all that takes time, and two processes share them. This
-# one goes straight to the two steps, with bitsandbytes hidden; that is imported by its own probe meanwhile, with what
-# it needs of torch._inductor. Afterwards peft is imported again, beside bitsandbytes.
+# A new environment on a machine without GPUs: the imports are all that takes time. They go straight to the two steps,
+# with bitsandbytes hidden; it is imported while those run, and then peft once more, with bitsandbytes there.
 NEW: Tuple[Tuple[Any, ...], ...] = (
     ("import", "torch", ()),
-    ("fork", "bitsandbytes_runs"),
     ("fork", "torch_runs"),
     ("hide", "bitsandbytes"),
     ("import", "safetensors", NAMES["safetensors"]),
@@ -64,6 +62,7 @@ NEW: Tuple[Tuple[Any, ...], ...] = (
     ("fork", "fan_in_fan_out"),
     ("forget", "bitsandbytes"),
     ("import", "bitsandbytes", NAMES["bitsandbytes"]),
+    ("fork", "bitsandbytes_runs"),
     ("forget", "peft"),
     ("import", "peft", NAMES["peft"]),
 )
