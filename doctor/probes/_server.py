@@ -23,11 +23,11 @@ import time
 import types
 import warnings
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+from _bytecode import keep_bytecode, start_ahead
 from _probe import version_of
 from _steps import STEPS
 from library_imports import look_at
@@ -55,8 +55,10 @@ class Server:
 
     def run(self) -> None:
         """Take every step, wait for the keepers, and end without the libraries' own good-byes."""
+        ahead = None
         if self.plan["bytecode"]:
             keep_bytecode()
+            ahead = start_ahead() if self.plan["steps"] == "new" else None
         gc.disable()  # nothing of what is imported is garbage; collecting it costs a tenth of the time
         os.environ.setdefault(NVML_CHECK, "1")
         steps = self.steps()
@@ -76,6 +78,8 @@ class Server:
                     break
         else:
             self.tell({"done": True})
+        if ahead is not None:
+            ahead.kill()
         os.write(self.turn_over, b".")  # this process computes no more
         while True:
             try:
@@ -185,18 +189,6 @@ class Server:
         sys.modules["__main__"] = main
         exec(compile(script.read_bytes(), str(script), "exec", dont_inherit=True), main.__dict__)
         sys.exit(0)
-
-
-def keep_bytecode() -> None:
-    """Let Python keep what it compiles from here on, but for what lies beside these scripts, which is envdoc's own."""
-    write, own = SourceFileLoader.set_data, str(Path(__file__).parent)
-
-    def set_data(self: Any, path: str, data: Any, **options: Any) -> None:
-        if not str(path).startswith(own):
-            write(self, path, data, **options)
-
-    SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
-    sys.dont_write_bytecode = False
 
 
 def forget(module: str) -> None:
