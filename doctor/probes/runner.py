@@ -31,9 +31,9 @@ TIMEOUT_SECONDS: Mapping[str, float] = {
     "lora_two_steps": 300,
 }
 DEFAULT_PROBES: Tuple[str, ...] = tuple(TIMEOUT_SECONDS)
-# What proves a new environment in any case. The other two look for faults of a library's version, which are the same
-# wherever its lock was installed, and were run when the lock was made: on two cores they would come after all the rest.
-PROOF_PROBES = ("torch_runs", "library_imports", "bitsandbytes_runs", "llama_tokenizer", "lora_two_steps")
+# What proves a new environment in any case. The other three look for faults of a library's version, which are the same
+# wherever its lock was installed, and were run when the lock was made: on two cores the rest would wait for them.
+PROOF_PROBES = ("torch_runs", "library_imports", "bitsandbytes_runs", "lora_two_steps")
 CORES_FOR_ALL = 3
 GPU_PROBES = ("torch_runs", "bitsandbytes_runs", "lora_two_steps", *DEEP_GPU_PROBES)
 # The modules without which a probe cannot do; one that fails in the fork server is not waited for there.

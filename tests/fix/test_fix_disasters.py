@@ -19,10 +19,10 @@ from envdoc.doctor.fix.generations import Generations
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
+@pytest.fixture
+def python(quick_python):
     """An interpreter that makes environments quickly."""
-    return killing.quick_python(tmp_path_factory.mktemp("python"))
+    return quick_python
 
 
 @pytest.fixture

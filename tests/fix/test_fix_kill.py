@@ -82,10 +82,10 @@ class Scene:
         assert {self.old.name} == killing.names(self.home / "envs")
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
+@pytest.fixture
+def python(quick_python):
     """An interpreter that makes environments quickly."""
-    return killing.quick_python(tmp_path_factory.mktemp("python"))
+    return quick_python
 
 
 @pytest.fixture

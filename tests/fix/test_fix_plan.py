@@ -271,7 +271,8 @@ def test_what_is_here_already_is_taken_off_the_download(shop, home, tmp_path):
     entry.mkdir(parents=True)
     assert (1300, 300) == (cached_bytes([lock], home, uv), cached_bytes([lock], home, None))
 
-    plan = dataclasses.replace(shop.plan(shop.profile()), download_bytes=2_000_000_000)
+    whole = 2_000_000_000
+    plan = dataclasses.replace(shop.plan(shop.profile()), download_bytes=whole, least_download_bytes=whole)
     for cached, told in (
         (None, "Download: at most 2.00 GB, with"),
         (0, "Download: 2.00 GB, with"),

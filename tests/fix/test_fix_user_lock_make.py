@@ -61,7 +61,9 @@ def additions(tmp_path, *arguments, files=()):
 def lock(shop, home, tmp_path, *arguments, before=None, upgrade=None, examine=None, train=None, files=()):
     """One lock over the tiny profile."""
     profile = shop.profile()
-    request = make.Request(profile, PYTHON, additions(tmp_path, *arguments, files=files), before, upgrade)
+    request = make.Request(
+        profile, shop.interpreter(), additions(tmp_path, *arguments, files=files), before, upgrade
+    )
     return make.make_lock(
         request,
         [profile],
