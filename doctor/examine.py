@@ -70,12 +70,12 @@ def look(
         def run_probes(interpreter: Interpreter) -> None:
             from envdoc.doctor.probes.runner import (  # `--quick` never needs it
                 DEFAULT_PROBES,
-                PROOF_PROBES,
                 ProbeRun,
+                proof_probes,
             )
 
             if not interpreter.error:
-                names = PROOF_PROBES if is_new else DEFAULT_PROBES
+                names = proof_probes() if is_new else DEFAULT_PROBES
                 run = ProbeRun(target.path, names, on_start=tell, is_new=is_new)
                 runs.append(children.enter_context(contextlib.closing(run)))
 

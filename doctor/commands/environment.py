@@ -9,8 +9,8 @@ from typing import Dict, List
 import typer
 
 from envdoc.doctor.errors import EnvdocError
-from envdoc.doctor.fix.generations import RECEIPT
 from envdoc.doctor.fix.new_environment import base_problem
+from envdoc.doctor.fix.removal import RECEIPT
 from envdoc.doctor.home import current_problem, current_python, home
 
 

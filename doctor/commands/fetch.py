@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Tuple
 
 import typer
 
@@ -28,14 +28,20 @@ def fetch(
         None, "--python", metavar="X.Y", help="The other machine's Python, such as 3.11."
     ),
     lock: Optional[Path] = typer.Option(
-        None, "--lock", metavar="FILE", help="A lock of your own, with hashes, instead of a profile."
+        None,
+        "--lock",
+        metavar="FILE",
+        help="A lock of your own, with hashes, instead of a profile; by default ./envdoc.lock.txt, if there.",
     ),
 ) -> None:
     """Download every wheel of a profile, and envdoc itself, for `envdoc fix --apply --wheelhouse DIR` elsewhere."""
     from envdoc.doctor.fix.fetch import fetch as fill
+    from envdoc.doctor.fix.user_lock import find_lock
 
     if lock is not None and profile is not None:
         raise EnvdocError("`--lock` and `--profile` name two locks.", "Give one of them.")
+    if lock is None and profile is None and find_lock(None, Path()) is not None:
+        lock, python = _of_this_project(python)
     order = _of_lock(lock, python) if lock is not None else _of_profile(profile, python)
     done = fill(order, to.expanduser().absolute(), Path(sys.executable), home(), announce)
     print(
@@ -43,6 +49,20 @@ def fetch(
         f"{done.seconds:.0f} s). On the other machine: `envdoc fix --apply --wheelhouse DIR`; `{to}/README.txt` says "
         "how envdoc gets there."
     )
+
+
+def _of_this_project(python: Optional[str]) -> Tuple[Path, str]:
+    """./envdoc.lock.txt and the Python that it was proved with. Raises EnvdocError where another one was named."""
+    from envdoc.doctor.fix.user_lock import FILE_NAME, read_user_lock
+
+    found = read_user_lock(Path(FILE_NAME), home())
+    announce(f"Fetching what `{found.path}` holds; `--profile NAME` passes it over.")
+    if python is not None and _minor(python) != found.profile.python:
+        raise EnvdocError(
+            f"`{found.path}` is locked for Python {found.profile.python}, and `--python {python}` was asked for.",
+            "Leave that out, or name a profile with `--profile NAME`.",
+        )
+    return found.path, found.profile.python
 
 
 def _of_lock(lock: Path, python: Optional[str]) -> "Order":

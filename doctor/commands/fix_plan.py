@@ -20,6 +20,7 @@ from envdoc.doctor.target import choose_target
 if TYPE_CHECKING:
     from envdoc.doctor.facts.snapshot import Snapshot
     from envdoc.doctor.fix.plan import Plan
+    from envdoc.doctor.fix.profiles import Profile
     from envdoc.doctor.fix.user_lock import UserLock
 
 _NOT_RUN = re.compile(r"\bprobe\b.* was (?:not )?run$")
@@ -137,7 +138,7 @@ def _require_fit(
 ) -> None:
     """Raise FixError with the one fact where the project's own lock does not fit this machine."""
     from envdoc.doctor.fix.choose import choose
-    from envdoc.doctor.fix.disk import free_bytes
+    from envdoc.doctor.fix.room import free_bytes
     from envdoc.doctor.fix.user_lock import require_fit
 
     free = free_bytes(home())
@@ -163,10 +164,10 @@ def _assembled(
 ) -> "Plan":
     from envdoc.doctor.examine import redacted_check
     from envdoc.doctor.fix.choose import choose
-    from envdoc.doctor.fix.disk import free_bytes
     from envdoc.doctor.fix.generations import Generations
     from envdoc.doctor.fix.in_place import steps_for
     from envdoc.doctor.fix.plan import make_plan
+    from envdoc.doctor.fix.room import free_bytes
 
     free = free_bytes(home())
     return make_plan(
@@ -201,8 +202,21 @@ def _completed(plan: "Plan", snapshot: "Snapshot", cache: Optional[Path], diff: 
     found = rooms(home(), cache, plan.installer, smallest.download_bytes, smallest.venv_bytes)
     same = [item for item in Generations(home()).list() if item.lock_sha256 == profile.lock_sha256]
     return dataclasses.replace(
-        plan, rooms=found, rate=known_rate(home()), reuses=same[-1].name if same else ""
+        plan,
+        rooms=found,
+        rate=known_rate(home()),
+        reuses=same[-1].name if same else "",
+        cached_bytes=_cached(plan, profile, cache),
     )
+
+
+def _cached(plan: "Plan", profile: "Profile", cache: Optional[Path]) -> Optional[int]:
+    """What is here already of the one lock that is surely installed; with a CPU build to try first nobody knows."""
+    from envdoc.doctor.fix.cached import cached_bytes
+
+    if plan.installer != "uv" or profile.cpu_build is not None:
+        return None
+    return cached_bytes([profile.lock], home(), cache)
 
 
 def _pythons() -> Tuple[Any, ...]:

@@ -139,7 +139,7 @@ def _base(
     """The profile to add to: the one that was named; that of the lock that is there, unless all of it is upgraded or
     it no longer fits; or the best one for this machine."""
     from envdoc.doctor.fix.choose import choose, way_out
-    from envdoc.doctor.fix.disk import free_bytes
+    from envdoc.doctor.fix.room import free_bytes
 
     free = free_bytes(home())
     if wanted is None and before is not None and not anew and before.base in [item.name for item in profiles]:

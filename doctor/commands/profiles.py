@@ -21,10 +21,10 @@ def profiles(
     """List the lockfiles: yes or no for this machine, and the one fact that excludes each."""
     from envdoc.doctor.facts.collect import collect_machine
     from envdoc.doctor.fix.choose import choose
-    from envdoc.doctor.fix.disk import free_bytes
     from envdoc.doctor.fix.present_profiles import profiles_json, profiles_text
     from envdoc.doctor.fix.profiles import load_profiles
     from envdoc.doctor.fix.pythons import available_pythons
+    from envdoc.doctor.fix.room import free_bytes
     from envdoc.doctor.redact import redact, redact_value
 
     if format not in ("text", "json"):

@@ -27,9 +27,9 @@ def with_plan(found: Dict[str, Any], facts: Mapping[str, Any]) -> Dict[str, Any]
 def _choice(facts: Mapping[str, Any]) -> str:
     from envdoc.doctor.facts.snapshot import from_json
     from envdoc.doctor.fix.choose import choose, way_out
-    from envdoc.doctor.fix.disk import free_bytes
     from envdoc.doctor.fix.profiles import load_profiles
     from envdoc.doctor.fix.pythons import available_pythons
+    from envdoc.doctor.fix.room import free_bytes
     from envdoc.doctor.home import home
 
     choice = choose(from_json(json.dumps(facts)), available_pythons(), load_profiles(), free_bytes(home()))

@@ -5,13 +5,12 @@ interrupted builds removed ─> a whole generation of the same lock that still p
 """
 
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix.build import Build, Examine, errors_of
 from envdoc.doctor.fix.choose import way_out
 from envdoc.doctor.fix.delivery import clear
-from envdoc.doctor.fix.disk import demand_disk
 from envdoc.doctor.fix.generations import Generation, Generations
 from envdoc.doctor.fix.installer import Installer, Report
 from envdoc.doctor.fix.kernel import has_ipykernel
@@ -19,6 +18,7 @@ from envdoc.doctor.fix.new_environment import base_problem
 from envdoc.doctor.fix.pip_installer import PipInstaller
 from envdoc.doctor.fix.plan import Plan
 from envdoc.doctor.fix.profiles import Profile
+from envdoc.doctor.fix.room import demand_disk
 from envdoc.doctor.fix.uv_installer import find_uv
 from envdoc.doctor.fix.wheelhouse import require_complete
 
@@ -66,7 +66,7 @@ def apply(
         if wheelhouse is not None:
             require_complete(profile, wheelhouse)
         demand_disk(home, plan.least_disk_bytes)
-        earlier = [item.folder for item in reversed(generations.list()) if _same_python(item, python.minor)]
+        earlier = _alike(generations, profile, python.minor)
         folder = generations.begin(profile.name, profile.lock_sha256)
         try:
             build = Build(
@@ -99,8 +99,13 @@ def _is_whole_and_current(generations: Generations, folder: Path) -> bool:
     return current is not None and current.folder == folder
 
 
-def _same_python(generation: Generation, minor: str) -> bool:
-    return generation.python_version.startswith(minor + ".")
+def _alike(generations: Generations, profile: Profile, minor: str) -> List[Path]:
+    """The two generations that most likely have compiled the same files: of the same lock first, then the newest."""
+    same_python = [
+        item for item in reversed(generations.list()) if item.python_version.startswith(minor + ".")
+    ]
+    same_python.sort(key=lambda item: item.lock_sha256 != profile.lock_sha256)
+    return [item.folder for item in same_python[:2]]
 
 
 def _reusable(

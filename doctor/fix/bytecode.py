@@ -39,6 +39,9 @@ def link_bytecode(earlier: Path, new: Path) -> int:
 
 def _link(folder: str, name: str, sources: str, target: str) -> bool:
     source = name.split(".", 1)[0] + ".py"
+    goal = os.path.join(target + _FOLDER, name)  # noqa: PTH118
+    if os.path.lexists(goal):
+        return False
     try:
         old, new = os.stat(sources + source), os.stat(target + source)  # noqa: PTH116
         if (old.st_dev, old.st_ino) != (new.st_dev, new.st_ino):
@@ -48,7 +51,7 @@ def _link(folder: str, name: str, sources: str, target: str) -> bool:
             header = file.read(_HEADER.size)
         if header[4:] != _HEADER.pack(b"", 0, int(new.st_mtime) & 0xFFFFFFFF, new.st_size & 0xFFFFFFFF)[4:]:
             return False
-        os.link(path, os.path.join(target + _FOLDER, name))  # noqa: PTH118
+        os.link(path, goal)
         return True
     except (OSError, struct.error):
         return False

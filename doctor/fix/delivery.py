@@ -23,19 +23,19 @@ from envdoc.doctor.errors import EnvdocError, FixError
 from envdoc.doctor.facts.pip_settings import pip_defaults
 from envdoc.doctor.fix import rate
 from envdoc.doctor.fix.download import download
+from envdoc.doctor.fix.failure import Failure
 from envdoc.doctor.fix.installer import (
     WATCH_SECONDS,
-    Failure,
     Installer,
     Report,
     SlowLink,
     install,
-    tree_bytes,
 )
 from envdoc.doctor.fix.pins import Machine, Pin, read_pins
 from envdoc.doctor.fix.pip_config import certificates_of, read_pip_config
 from envdoc.doctor.fix.progress import Progress
 from envdoc.doctor.fix.pylock import known_files
+from envdoc.doctor.fix.room import tree_bytes
 from envdoc.doctor.fix.simple_index import SimpleIndex, Wanted
 from envdoc.doctor.fix.uv_config import filled_by_uv
 from envdoc.doctor.fix.web import Web, system_has_certificates

@@ -1,18 +1,12 @@
 """Wheels by HTTP that go on where they broke off: after a cut line, a kill, a reboot.
 
-FILE.whl.part grows by appending and becomes FILE.whl only when its sha256 is one of the lock's. Kept apart are:
-
-incomplete   fewer bytes than the known size: the line, a proxy or the mirror cut it; what is here is continued
-hash         the size is right, or too large, and the hash is not: another file; refused, both hashes are told
-portal       a web page came instead of a wheel: the login page of a hotel, a campus, a proxy
-network      no answer, an error status, too little for too long
+FILE.whl.part grows by appending and becomes FILE.whl only when its sha256 is one of the lock's.
 """
 
 import errno
 import hashlib
 import shutil
 import threading
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -20,8 +14,8 @@ from typing import Any, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from envdoc.doctor.fix.installer import Failure
-from envdoc.doctor.fix.pip_config import masked
+from envdoc.doctor.fix.download_failures import as_failure, broken_off, portal, verdict
+from envdoc.doctor.fix.failure import Failure
 from envdoc.doctor.fix.progress import Progress
 from envdoc.doctor.fix.simple_index import Wanted
 from envdoc.doctor.fix.web import Web, WebError
@@ -30,7 +24,6 @@ AT_ONCE = 4
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts that brought no byte; one that did starts anew
 _LONGEST_PAUSE_SECONDS = 120.0  # of what a server may ask for in Retry-After
 _BLOCK_BYTES = 1 << 18
-_AGAIN = "Run it again: what has arrived is kept, and it goes on from there."
 
 
 class Stopped(Exception):
@@ -84,7 +77,7 @@ def download(wanted: Sequence[Wanted], folder: Path, web: Web, progress: Progres
         stop.set()
         seconds = progress.stop()
     if failures:
-        raise _as_failure(failures[0], folder)
+        raise as_failure(failures[0], folder)
     return Downloaded(progress.fetched_bytes, seconds)
 
 
@@ -144,7 +137,7 @@ class _File:
             if digest in self.wanted.sha256s:
                 self.part.replace(self.path)
                 return
-            failure = self._judge(got, digest, address)
+            failure = verdict(self.wanted, self.part, digest, address)
             if failure.kind == "incomplete" and not short:
                 short = got  # a proxy may have cut this answer and not the next
                 continue
@@ -157,29 +150,6 @@ class _File:
             self.progress.note(
                 f"{self.wanted.file} arrived with a wrong hash{after}; fetching it from the start."
             )
-
-    def _judge(self, got: int, digest: str, address: str) -> Failure:
-        """What a file with a wrong hash is: cut short at the source, or another file."""
-        file, size = self.wanted.file, self.wanted.size_bytes
-        if (size is not None and got < size) or (size is None and not zipfile.is_zipfile(str(self.part))):
-            whole = f" of {size:,}" if size else ""
-            return Failure(
-                "incomplete",
-                f"{file} is incomplete where it comes from ({masked(urlsplit(address).netloc)}): "
-                f"{got:,}{whole} bytes, and no more follow. It was cut short there; nothing says that it was "
-                "tampered with.",
-                "Another mirror may have it whole: see `pip config list`. " + _AGAIN,
-                digest,
-            )
-        other = f", where {size:,} are expected" if size and size != got else ""
-        return Failure(
-            "hash",
-            f"The hash of {self.wanted.pin} differs from the lock's: the index or a mirror serves another file. "
-            f"{file} has {got:,} bytes{other}; expected sha256 {' or '.join(sorted(self.wanted.sha256s)[:2])}, got "
-            f"{digest}.",
-            "Nothing of it was installed. Try the package index itself, and if it stays so, report it.",
-            digest,
-        )
 
     def _whole_part(self, address: str) -> bool:
         """Fill the part until the source has no more; True where it was begun earlier. Raises Failure."""
@@ -202,7 +172,7 @@ class _File:
                 stuck = 0 if now > most else stuck + 1
                 had, most = now, max(now, most)
                 if not error.transient or stuck > len(PAUSES_SECONDS):
-                    raise self._broke_off(error, had) from error
+                    raise broken_off(self.wanted, error, had, self.told_bytes) from error
                 pause = (
                     error.wait_seconds
                     if error.wait_seconds is not None
@@ -213,26 +183,6 @@ class _File:
                 if self.stop.wait(min(pause, _LONGEST_PAUSE_SECONDS)):
                     raise Stopped() from None
         return begun > 0
-
-    def _portal(self, address: str) -> Failure:
-        return Failure(
-            "portal",
-            f"Instead of {self.wanted.file} a web page came from {urlsplit(address).hostname}: most likely the login "
-            "page of this network or of a proxy.",
-            "Log in with a browser, or set the proxy with `pip config set global.proxy URL`. " + _AGAIN,
-        )
-
-    def _broke_off(self, error: WebError, had: int) -> Failure:
-        size = self.wanted.size_bytes or self.told_bytes
-        if error.status in (404, 410):
-            return Failure(
-                "missing",
-                f"The package index lacks a pinned file: {error.message}",
-                "Compare `pip config list` with the index you mean: a mirror may lag behind, or lack a package.",
-            )
-        whole = f" of {size / 1e6:.1f}" if size else ""
-        here = f" {self.wanted.file} is incomplete: {had / 1e6:.1f}{whole} MB are here." if had else ""
-        return Failure("network", f"The download broke off: {error.message}{here}", _AGAIN)
 
     def _stream(self, address: str, had: int) -> None:
         """One request, from byte `had` on. Raises WebError where it ends before the end."""
@@ -246,7 +196,7 @@ class _File:
                     raise WebError("the server continued at another byte than was asked for.")
             else:
                 if first[:512].lstrip().lower().startswith((b"<!doctype", b"<html", b"<head")):
-                    raise self._portal(address)  # before anything that is here is thrown away
+                    raise portal(self.wanted, address)  # before anything that is here is thrown away
                 if had:  # a server without ranges sends the whole again
                     self._drop()
                 length = answer.headers.get("Content-Length", "")
@@ -315,15 +265,3 @@ def _range(header: str) -> Tuple[int, Optional[int]]:
     span, _, whole = header.replace("bytes", "", 1).strip().partition("/")
     begins = span.partition("-")[0]
     return int(begins) if begins.isdigit() else -1, int(whole) if whole.isdigit() else None
-
-
-def _as_failure(error: BaseException, folder: Path) -> BaseException:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(
-            "disk", "The disk is full.", f"Make room where `{folder}` is, then run it again: " + _AGAIN
-        )
-    if isinstance(error, OSError):
-        return Failure(
-            "other", f"`{folder}` cannot be written: {error.strerror or error}.", "See its owner and rights."
-        )
-    return error

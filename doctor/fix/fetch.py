@@ -10,7 +10,8 @@ from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix import rate
 from envdoc.doctor.fix.delivery import open_index
 from envdoc.doctor.fix.download import Downloaded, download, is_whole
-from envdoc.doctor.fix.installer import Failure, Report
+from envdoc.doctor.fix.failure import Failure
+from envdoc.doctor.fix.installer import Report
 from envdoc.doctor.fix.own_wheel import pack_own_wheel
 from envdoc.doctor.fix.pins import Machine, Pin, read_pins
 from envdoc.doctor.fix.profiles import Profile

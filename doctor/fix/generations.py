@@ -8,21 +8,18 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
 
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix import lock
 from envdoc.doctor.fix.interrupt import as_ctrl_c
 from envdoc.doctor.fix.journal import Journal
 from envdoc.doctor.fix.orphans import end_orphans
+from envdoc.doctor.fix.removal import INCOMPLETE, RECEIPT, remove_folder
 from envdoc.doctor.fix.sync import sync_folder
 
-RECEIPT = "envdoc-receipt.json"
-_INCOMPLETE = ".incomplete"
 _NAME = re.compile(r"(\d{4,})-.+")  # a folder of another name in envs/ is somebody's own and stays untouched
 
 
@@ -104,7 +101,7 @@ class Generations:
         folder = self._envs / f"{number:04d}-{profile}-{lock_sha256[:12]}"
         try:
             folder.mkdir(parents=True)
-            (folder / _INCOMPLETE).write_text(f"{os.getpid()}\n")
+            (folder / INCOMPLETE).write_text(f"{os.getpid()}\n")
         except OSError as error:
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -115,7 +112,7 @@ class Generations:
         try:
             self._journal.add("begin", folder.name, number)
         except FixError:
-            self._remove(folder)
+            remove_folder(folder)
             raise
         return folder
 
@@ -129,7 +126,7 @@ class Generations:
             os.fsync(file.fileno())
         temporary.replace(folder / RECEIPT)
         sync_folder(folder)  # after a power cut the receipt is there before the marker is not
-        (folder / _INCOMPLETE).unlink()
+        (folder / INCOMPLETE).unlink()
         sync_folder(folder)
         sync_folder(self._envs)
         self._journal.add("complete", folder.name)
@@ -191,8 +188,7 @@ class Generations:
         left = [
             folder
             for folder in self._folders()
-            if folder.name != current
-            and ((folder / _INCOMPLETE).exists() or self._load(folder, None) is None)
+            if folder.name != current and ((folder / INCOMPLETE).exists() or self._load(folder, None) is None)
         ]
         for folder in left:
             end_orphans(folder)
@@ -205,16 +201,9 @@ class Generations:
 
     def discard(self, folder: Path) -> None:
         """Remove a generation's folder; marked incomplete first, so that a kill leaves nothing that looks whole."""
-        self._remove(folder)
+        remove_folder(folder)
         with contextlib.suppress(FixError):
             self._journal.add("remove", folder.name)
-
-    def _remove(self, folder: Path) -> None:
-        with contextlib.suppress(OSError):  # a full disk
-            (folder / _INCOMPLETE).touch()
-        with contextlib.suppress(OSError):
-            (folder / RECEIPT).unlink()
-        shutil.rmtree(str(folder), onerror=_writable_then_again)
 
     def _point(self, generation: Generation) -> None:
         temporary = self.home / f".current-{os.getpid()}"
@@ -249,7 +238,7 @@ class Generations:
             return None
 
     def _load(self, folder: Path, current: Optional[str]) -> Optional[Generation]:
-        if (folder / _INCOMPLETE).exists():
+        if (folder / INCOMPLETE).exists():
             return None
         try:
             receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
@@ -289,16 +278,3 @@ def _number(name: str) -> int:
     """The number that a generation's name begins with; 0 where it has none."""
     match = _NAME.match(name)
     return int(match.group(1)) if match else 0
-
-
-def _writable_then_again(function: Callable[..., Any], path: str, error: object) -> None:
-    """A folder that a package made read-only is removed too; what still stays is removed by the next run."""
-    with contextlib.suppress(OSError):
-        item = Path(path)
-        for place in (item.parent, item):
-            if not place.is_symlink():
-                place.chmod(place.stat().st_mode | stat.S_IRWXU)
-        if item.is_dir() and not item.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            item.unlink()

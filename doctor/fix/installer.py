@@ -5,16 +5,15 @@ Both install wheels only, each checked against the hash in the lock, and resolve
 
 import ctypes
 import os
-import re
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from envdoc.doctor.errors import FixError
-from envdoc.doctor.fix.pip_config import last_line
+from envdoc.doctor.child import run
+from envdoc.doctor.fix.failure import Failure, failure_of, incomplete
 
 Report = Callable[[str], None]
 
@@ -22,6 +21,7 @@ STRICT = ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
 _STALL_SECONDS = (
     900.0  # no byte for so long: pip's own read limit is 15 s, a slow disk unpacks torch in minutes
 )
+CHECK_SECONDS = 300.0
 WATCH_SECONDS = 10.0  # the first seconds of a download, by which its rate is judged
 _PAUSES_SECONDS = (2.0, 10.0)  # before the second and the third attempt
 
@@ -49,6 +49,15 @@ class Installer(ABC):
         """What to add to `command` for an attempt that takes everything from the installer's cache."""
         return []
 
+    def without_cache(self, temporary: Path) -> bool:
+        """Go on without the cache that cannot be used, with one in `temporary`; False where that is no way out."""
+        return False
+
+    def is_consistent(self, python: Path) -> Tuple[bool, str]:
+        """`pip check` of that environment: whether everything fits together, and what was printed."""
+        done = run([str(python), "-m", "pip", "check"], CHECK_SECONDS)
+        return done.ok, done.stdout or done.stderr
+
     def variables(self) -> Dict[str, str]:
         """What it needs in its environment besides the caller's own."""
         return {}
@@ -60,15 +69,6 @@ class Installer(ABC):
     @abstractmethod
     def arrived(self, environment: Path, temporary: Path) -> int:
         """The bytes that it has written since `prepare`."""
-
-
-class Failure(FixError):
-    """An installer that failed, and the kind of its failure: hash, network, missing, disk or other."""
-
-    def __init__(self, kind: str, message: str, hint: str, digest: str = "") -> None:
-        super().__init__(message, hint)
-        self.kind = kind
-        self.digest = digest  # of the file that arrived, where its hash differs from the lock's
 
 
 class SlowLink(Exception):
@@ -110,13 +110,22 @@ def install(
             _attempt(installer, environment, command, temporary, log, total_bytes, report, too_slow)
             return
         except Failure as failure:
+            if failure.kind == "cache" and installer.without_cache(temporary):
+                report(
+                    f"{failure.message} Going on without it: the files are shared with no other environment."
+                )
+                install(
+                    installer, environment, lock, temporary, log, total_bytes, report, wheelhouse, too_slow, offline,
+                    attempts,
+                )  # fmt: skip
+                return
             if offline:
                 raise
             if failure.kind == "hash" and failure.digest and failure.digest == digest:
                 raise
             if failure.kind not in ("hash", "network") or attempt == attempts - 1:
                 repeated = failure.kind == "hash" and attempts > 1
-                raise _incomplete(failure) if repeated else failure from None
+                raise incomplete(failure) if repeated else failure from None
             digest = failure.digest
             report(f"{failure.message} Trying again.")
             time.sleep(_PAUSES_SECONDS[attempt])
@@ -219,25 +228,6 @@ def progress_line(arrived_bytes: int, total_bytes: int, bytes_per_second: float)
     )
 
 
-def tree_bytes(folder: Path) -> int:
-    """The sizes of all files under the folder; what disappears meanwhile counts nothing."""
-    total, folders = 0, [str(folder)]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(entry.path)
-                        else:
-                            total += entry.stat(follow_symlinks=False).st_size
-                    except OSError:
-                        continue
-        except OSError:
-            continue
-    return total
-
-
 def clean_environment(environ: Mapping[str, str], temporary: Path, more: Mapping[str, str]) -> Dict[str, str]:
     """The caller's variables without those that would send files elsewhere, with `temporary` for downloads."""
     kept = {name: value for name, value in environ.items() if name not in _UNWANTED}
@@ -246,76 +236,6 @@ def clean_environment(environ: Mapping[str, str], temporary: Path, more: Mapping
     )
     kept.update(more)
     return kept
-
-
-_CAUSES = (
-    ("disk", r"No space left on device|Disk quota exceeded|os error 28\b"),
-    ("hash", r"DO NOT MATCH THE HASHES|[Hh]ash mismatch"),
-    (
-        "network",
-        r"IncompleteRead|Connection (broken|reset|aborted)|Read timed out|ReadTimeout|not enough bytes were received|"
-        r"error decoding response body|unexpected (EOF|end of file)|error sending request|operation timed out|"
-        r"Temporary failure in name resolution|Name or service not known|Network is unreachable|dns error|"
-        r"Max retries exceeded|NewConnectionError|Could not fetch URL|50[234] (Server Error|Bad Gateway|Service)|"
-        r"Failed to (fetch|download)|[Rr]equest failed after \d+ retries|"
-        r"Bad uncompressed size|Bad CRC|BadZipFile|[Ff]ailed to (extract|unzip)",  # uv unpacks while it downloads
-    ),
-    (
-        "missing",
-        r"No matching distribution found|Could not find a version|No solution found|[Nn]ot found in the",
-    ),
-)
-
-
-def failure_of(tool: str, output: str, returncode: int, log: Path) -> Failure:
-    """What an installer's output says about why it failed, as one sentence with a hint."""
-    kind = next((name for name, pattern in _CAUSES if re.search(pattern, output)), "other")
-    again = "Run it again: what has arrived is kept in the installer's cache."
-    if kind == "disk":
-        return Failure(
-            kind, "The disk is full.", "Make room, or set ENVDOC_HOME to a folder on a larger disk."
-        )
-    if kind == "hash":
-        # pip: "torch==2.0.1 from https://... : Expected sha256 ... Got ...";  uv: "Hash mismatch for `torch==2.0.1`"
-        name = re.search(
-            r"^\s+([\w.-]+==\S+?)(?= from )|[Hh]ash mismatch for `([^`]+)`", output, re.MULTILINE
-        )
-        got = re.search(r"(?:Got|Computed:\s+sha256:)\s*([0-9a-f]{64})", output)
-        what = next((group for group in name.groups() if group), "a file") if name else "a file"
-        return Failure(
-            kind,
-            f"The hash of {what} differs from the lock's: the index or a mirror serves another file.",
-            "Nothing of it was installed. Try the package index itself, and if it stays so, report it.",
-            got.group(1) if got else "",
-        )
-    if kind == "network":
-        return Failure(kind, f"The download broke off: {_error_line(output)}", again)
-    if kind == "missing":
-        return Failure(
-            kind,
-            f"The package index lacks a pinned file: {_error_line(output)}",
-            "Compare `pip config list` with the index you mean: a mirror may lag behind, or lack a package.",
-        )
-    how = f"signal {-returncode}" if returncode < 0 else f"status {returncode}"
-    return Failure(
-        kind, f"{tool} ended with {how}: {_error_line(output)}", f"Its whole output is in `{log}`."
-    )
-
-
-def _incomplete(failure: Failure) -> Failure:
-    return Failure(
-        "incomplete",
-        "The download was incomplete three times: each time other bytes arrived.",
-        "Run it again. If it stays so, a proxy between here and the package index cuts large files.",
-        failure.digest,
-    )
-
-
-def _error_line(output: str) -> str:
-    """The line that names the error: pip writes `ERROR:`, uv `error:` and its causes below."""
-    marked = [line for line in output.splitlines() if re.match(r"\s*(ERROR:|error:|cause:|Caused by:)", line)]
-    text = re.sub(r"^(ERROR|error|cause|Caused by):\s*", "", last_line("\n".join(marked) or output))[:400]
-    return text if text.endswith(".") else text + "."
 
 
 def _die_with_parent() -> None:

@@ -7,7 +7,9 @@ from typing import Dict, List, Optional
 
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import FixError
-from envdoc.doctor.fix.installer import STRICT, Installer, clean_environment, failure_of, tree_bytes
+from envdoc.doctor.fix.failure import failure_of
+from envdoc.doctor.fix.installer import STRICT, Installer, clean_environment
+from envdoc.doctor.fix.room import tree_bytes
 from envdoc.doctor.tables.versions import numbers
 from envdoc.lockfiles import lock_path
 

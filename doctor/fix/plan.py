@@ -59,6 +59,7 @@ class Plan:
     installer: str = "pip"
     download_bytes: int = 0
     least_download_bytes: int = 0
+    cached_bytes: Optional[int] = None  # of the download, what is here already; None where that is not known
     disk_bytes: int = 0
     least_disk_bytes: int = 0
     free_bytes: Optional[int] = None
@@ -68,6 +69,11 @@ class Plan:
     reuses: str = ""  # a generation of the same lock that is there: it is checked and used again
     probes: str = ""  # "run", "remembered" or "not run"; empty where nothing says
     probes_at: str = ""  # when the remembered ones ran (ISO 8601)
+
+    @property
+    def missing_bytes(self) -> int:
+        """What must still be downloaded; all of it where nothing is known of caches."""
+        return max(0, self.download_bytes - (self.cached_bytes or 0))
 
     @property
     def disk_after_bytes(self) -> int:
@@ -101,11 +107,12 @@ class Plan:
             **self.choice.to_json(),
             "download_bytes": self.download_bytes,
             "least_download_bytes": self.least_download_bytes,
+            "cached_bytes": self.cached_bytes,
             "disk_bytes": self.disk_bytes,
             "free_bytes": self.free_bytes,
             "disk_after_bytes": self.disk_after_bytes,
             "disks": [room.to_json() for room in self.rooms],
-            "download_seconds": round(self.rate.seconds(self.download_bytes), 1) if self.rate else None,
+            "download_seconds": round(self.rate.seconds(self.missing_bytes), 1) if self.rate else None,
             "rate": self.rate and vars(self.rate),
             "reuses": self.reuses or None,
             "probes": self.probes or None,

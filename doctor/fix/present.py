@@ -68,10 +68,9 @@ def _build_lines(plan: Plan) -> List[str]:
         lines.append(
             f"  `{plan.reuses}` was built from this lock: it is checked and, if it passes, used again."
         )
-    download = size(plan.download_bytes)
-    if plan.least_download_bytes < plan.download_bytes:
-        download = f"{size(plan.least_download_bytes)} where the index offers torch's CPU build, otherwise {download}"
-    lines.append(f"  Download: {download}, with {plan.installer}, every file checked against its hash.")
+    lines.append(
+        f"  Download: {_download(plan)}, with {plan.installer}, every file checked against its hash."
+    )
     lines.append(_duration_line(plan))
     lines += _disk_lines(plan)
     lines.append(
@@ -85,6 +84,23 @@ def _build_lines(plan: Plan) -> List[str]:
     return lines
 
 
+def _download(plan: Plan) -> str:
+    """How much; of what the caches hold only what is known to be there is taken off."""
+    whole = size(plan.download_bytes)
+    if plan.cached_bytes is not None:
+        if not plan.missing_bytes:
+            return f"nothing, since all of it ({whole}) is here already"
+        here = f", since {size(plan.cached_bytes)} of {whole} are here already" if plan.cached_bytes else ""
+        whole = ("at most " if here else "") + size(plan.missing_bytes) + here
+    else:
+        whole = f"at most {whole}"
+    if plan.least_download_bytes < plan.download_bytes:
+        return (
+            f"{size(plan.least_download_bytes)} where the index offers torch's CPU build, otherwise {whole}"
+        )
+    return whole
+
+
 def _duration_line(plan: Plan) -> str:
     if plan.rate is None:
         return (
@@ -92,12 +108,15 @@ def _duration_line(plan: Plan) -> str:
             "`envdoc check --online` measures it."
         )
     rate = plan.rate
-    takes = duration(rate.seconds(plan.download_bytes))
+    takes = duration(rate.seconds(plan.missing_bytes))
     if plan.least_download_bytes < plan.download_bytes:
         takes = f"{duration(rate.seconds(plan.least_download_bytes))}, or {takes}"
+    cached = (
+        "" if plan.cached_bytes is not None else f"; less where files are in {plan.installer}'s cache already"
+    )
     return (
         f"  The download takes {takes} at the {size(int(rate.bytes_per_second))}/s of {rate.how} "
-        f"({rate.measured_at}); less where files are in {plan.installer}'s cache already."
+        f"({rate.measured_at}){cached}."
     )
 
 

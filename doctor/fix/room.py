@@ -84,6 +84,41 @@ def demand(found: Sequence[Room], installer: str) -> None:
     )
 
 
+def demand_disk(home: Path, needed_bytes: int) -> None:
+    """Raise FixError where the disk has less than that free. Nothing is changed."""
+    free = free_bytes(home)
+    if free < needed_bytes:
+        raise FixError(
+            f"The new environment needs {needed_bytes / 1e9:.2f} GB while it is built, and the disk of `{home}` has "
+            f"{free / 1e9:.2f} GB free. Nothing was changed.",
+            "Make room (`envdoc gc` removes unused generations), or set ENVDOC_HOME to a folder on a larger disk.",
+        )
+
+
+def free_bytes(home: Path) -> int:
+    """What the file system that envdoc's folder is on, or will be on, still holds for this user."""
+    return shutil.disk_usage(str(nearest(home))).free
+
+
+def tree_bytes(folder: Path) -> int:
+    """The sizes of all files under the folder; what disappears meanwhile counts nothing."""
+    total, folders = 0, [str(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                        else:
+                            total += entry.stat(follow_symlinks=False).st_size
+                    except OSError:
+                        continue
+        except OSError:
+            continue
+    return total
+
+
 def cache_folder(
     installer: str, program: Optional[str], environ: Optional[Mapping[str, str]] = None
 ) -> Optional[Path]:

@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 from packaging.tags import Tag
 
-from envdoc.doctor.fix.installer import Failure
+from envdoc.doctor.fix.failure import Failure
 from envdoc.doctor.fix.pins import Machine, Pin, place_of
 from envdoc.doctor.fix.pip_config import masked
 from envdoc.doctor.fix.pylock import KnownFile

@@ -6,7 +6,6 @@ its line: an address, an index, a pin without a hash, a pin that was changed aft
 """
 
 import dataclasses
-import hashlib
 import os
 import re
 import tempfile
@@ -17,26 +16,12 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix.choose import Choice
 from envdoc.doctor.fix.profiles import CpuBuild, Profile
+from envdoc.doctor.fix.user_pins import Pin, lines_of, lock_error, pin_lines, pins_sha256, read_strictly
 
 FILE_NAME = "envdoc.lock.txt"
 FORMAT = 1
-CUDA_SECTION = "# section: cuda"  # what torch's default wheel needs beside it and its CPU build does without
 PREFIX = "user-"  # before the base profile's name: such a profile is not one of envdoc's own
-_AGAIN = "Make it anew with `envdoc lock`, or pass it over with `envdoc fix --profile NAME`."
-_PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9.!+_-]+)$")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})$")
 _HEADER = re.compile(r"# ([a-z0-9-]+): ?(.*)$")
-_LIMIT_BYTES = 1 << 24
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One package of a lock."""
-
-    name: str  # canonical
-    version: str
-    hashes: Tuple[str, ...]  # sha256 of every wheel that may be installed
-    is_cuda: bool = False  # in the section that torch's CPU build does without
 
 
 @dataclass(frozen=True)
@@ -62,14 +47,14 @@ def read_user_lock(path: Path, home: Path) -> UserLock:
 
     Raises FixError, with the line, where the file cannot be read or is not as `envdoc lock` wrote it.
     """
-    lines = _lines(path)
+    lines = lines_of(path)
     header, values, pins = _header(path, lines), Values(path), []
     for key, number, text in header:
         values.add(key, number, text)
-    pins = _pins(path, lines)
+    pins = read_strictly(path, lines)
     told, line = values.one("pins-sha256")
     if pins_sha256(pins) != told:
-        raise _error(
+        raise lock_error(
             path,
             line,
             "its pins are not those that were proved: the file was changed after `envdoc lock` made it",
@@ -98,7 +83,7 @@ class Values:
     def one(self, key: str) -> Tuple[str, int]:
         """The value and its line. Raises FixError where the header lacks it."""
         if key not in self._told:
-            raise _error(self._path, 1, f"its header has no `# {key}: ...`")
+            raise lock_error(self._path, 1, f"its header has no `# {key}: ...`")
         return self._told[key]
 
     def text(self, key: str) -> str:
@@ -109,14 +94,14 @@ class Values:
         """The value as a whole number. Raises FixError where it is none."""
         text, line = self.one(key)
         if not re.match(r"\d{1,15}$", text):
-            raise _error(self._path, line, f"`{key}` is no number: `{text[:40]}`")
+            raise lock_error(self._path, line, f"`{key}` is no number: `{text[:40]}`")
         return int(text)
 
     def matching(self, key: str, pattern: str) -> str:
         """The value, which must match the whole pattern."""
         text, line = self.one(key)
         if not re.match(pattern + "$", text):
-            raise _error(self._path, line, f"`{key}` is not as `envdoc lock` writes it: `{text[:40]}`")
+            raise lock_error(self._path, line, f"`{key}` is not as `envdoc lock` writes it: `{text[:40]}`")
         return text
 
     def has(self, key: str) -> bool:
@@ -124,26 +109,11 @@ class Values:
         return key in self._told
 
 
-def pins_sha256(pins: Sequence[Pin]) -> str:
-    """The sum of what is installed: names, versions, hashes and sections, in whatever order and layout."""
-    rows = sorted(f"{p.name}=={p.version} {' '.join(sorted(p.hashes))} {int(p.is_cuda)}" for p in pins)
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
-
-
-def pin_lines(pins: Sequence[Pin]) -> str:
-    """The pins as lines of a requirements file, sorted by name."""
-    blocks = []
-    for pin in sorted(pins, key=lambda pin: pin.name):
-        hashes = [f"--hash=sha256:{digest}" for digest in sorted(pin.hashes)]
-        blocks.append(" \\\n    ".join([f"{pin.name}=={pin.version}", *hashes]) + "\n")
-    return "".join(blocks)
-
-
 def pins_of_profile(profile: Profile) -> Tuple[Pin, ...]:
     """What a profile's own lockfiles pin. Raises FixError where one is damaged."""
-    pins = _pins(profile.lock, _lines(profile.lock))
+    pins = read_strictly(profile.lock, lines_of(profile.lock))
     if profile.cuda_lock is not None:
-        extra = _pins(profile.cuda_lock, _lines(profile.cuda_lock))
+        extra = read_strictly(profile.cuda_lock, lines_of(profile.cuda_lock))
         pins += [Pin(pin.name, pin.version, pin.hashes, True) for pin in extra]
     return tuple(pins)
 
@@ -231,23 +201,15 @@ def _laid_out(folder: Path, digest: str, suffix: str, pins: Sequence[Pin]) -> Pa
     return path
 
 
-def _lines(path: Path) -> List[str]:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LIMIT_BYTES).decode("utf-8").splitlines()
-    except OSError as error:
-        raise FixError(f"The lock `{path}` cannot be read: {error.strerror or error}.", _AGAIN) from error
-    except UnicodeDecodeError as error:
-        raise FixError(f"The lock `{path}` is no text in UTF-8.", _AGAIN) from error
-
-
 def _header(path: Path, lines: Sequence[str]) -> List[Tuple[str, int, str]]:
     """Key, line and value of the comment lines before the first line that is none."""
     first = _HEADER.match(lines[0]) if lines else None
     if first is None or first.group(1) != "envdoc-lock":
-        raise _error(path, 1, "its first line is not `# envdoc-lock: 1`, so `envdoc lock` did not make it")
+        raise lock_error(
+            path, 1, "its first line is not `# envdoc-lock: 1`, so `envdoc lock` did not make it"
+        )
     if first.group(2) != str(FORMAT):
-        raise _error(path, 1, f"it has format {first.group(2)[:20]}, and this envdoc reads {FORMAT}")
+        raise lock_error(path, 1, f"it has format {first.group(2)[:20]}, and this envdoc reads {FORMAT}")
     header = []
     for number, line in enumerate(lines, 1):
         if not line.startswith("#"):
@@ -256,60 +218,3 @@ def _header(path: Path, lines: Sequence[str]) -> List[Tuple[str, int, str]]:
         if told:
             header.append((told.group(1), number, told.group(2).strip()))
     return header
-
-
-def _pins(path: Path, lines: Sequence[str]) -> List[Pin]:
-    """Every pin, in order. Raises FixError at the first line that is no pin with hashes of its own."""
-    pins: List[Pin] = []
-    waiting, started, is_cuda = "", 0, False
-    for number, line in enumerate([*lines, ""], 1):
-        if not waiting:
-            if line.strip() == CUDA_SECTION:
-                is_cuda = True
-            if not line.strip() or line.startswith("#") or line.strip() == "--only-binary :all:":
-                continue
-            started = number
-        waiting += " " + line.strip()
-        if waiting.endswith("\\"):
-            waiting = waiting[:-1]
-            continue
-        pins.append(_pin(path, started, waiting.split(), is_cuda))
-        waiting = ""
-    if waiting:
-        raise _error(path, len(lines), "it ends in the middle of a pin")
-    seen: Dict[str, str] = {}
-    for pin in pins:
-        if pin.name in seen:
-            raise _error(
-                path, len(lines), f"{pin.name} is pinned twice, to {seen[pin.name]} and {pin.version}"
-            )
-        seen[pin.name] = pin.version
-    if not pins:
-        raise _error(path, len(lines) or 1, "it pins nothing")
-    return pins
-
-
-def _pin(path: Path, number: int, words: Sequence[str], is_cuda: bool) -> Pin:
-    first = words[0] if words else ""
-    if "://" in " ".join(words):
-        raise _error(
-            path, number, "an address stands there; where files come from is pip's own configuration"
-        )
-    if first.startswith("-"):
-        raise _error(path, number, f"the option `{first.split('=')[0][:40]}` has no place in a lock")
-    pin = _PIN.match(first)
-    if pin is None:
-        raise _error(path, number, f"`{first[:60]}` is no pin of the form `name==version`")
-    hashes = []
-    for word in words[1:]:
-        digest = _HASH.match(word)
-        if digest is None:
-            raise _error(path, number, f"`{word[:60]}` after {first[:60]} is no sha256 hash")
-        hashes.append(digest.group(1))
-    if not hashes:
-        raise _error(path, number, f"{first[:60]} has no hash, so that any file could take its place")
-    return Pin(re.sub(r"[-_.]+", "-", pin.group(1)).lower(), pin.group(2), tuple(hashes), is_cuda)
-
-
-def _error(path: Path, number: int, what: str) -> FixError:
-    return FixError(f"Line {number} of the lock `{path}`: {what}.", _AGAIN)

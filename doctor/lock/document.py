@@ -4,7 +4,8 @@ import difflib
 from typing import List, Sequence
 
 from envdoc.doctor.fix.profiles import Profile
-from envdoc.doctor.fix.user_lock import CUDA_SECTION, FORMAT, Pin, pin_lines, pins_sha256
+from envdoc.doctor.fix.user_lock import FORMAT
+from envdoc.doctor.fix.user_pins import CUDA_SECTION, Pin, pin_lines, pins_sha256
 from envdoc.doctor.lock.additions import Additions
 from envdoc.doctor.version import envdoc_version
 

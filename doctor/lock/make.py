@@ -18,13 +18,14 @@ from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Check, Kind, Severity
 from envdoc.doctor.fix.apply import apply, find_installer
 from envdoc.doctor.fix.choose import choose
-from envdoc.doctor.fix.disk import free_bytes
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.installer import Installer
 from envdoc.doctor.fix.plan import make_plan
 from envdoc.doctor.fix.profiles import CpuBuild, Profile
 from envdoc.doctor.fix.pythons import Python
-from envdoc.doctor.fix.user_lock import PREFIX, Pin, UserLock, pins_of_profile, read_user_lock
+from envdoc.doctor.fix.room import free_bytes
+from envdoc.doctor.fix.user_lock import PREFIX, UserLock, pins_of_profile, read_user_lock
+from envdoc.doctor.fix.user_pins import Pin
 from envdoc.doctor.lock.additions import Additions
 from envdoc.doctor.lock.document import UNPROVED, lock_text
 from envdoc.doctor.lock.proof import import_all, installed_bytes

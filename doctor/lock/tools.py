@@ -9,8 +9,9 @@ from typing import Callable, Dict
 
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.fix.failure import failure_of
 from envdoc.doctor.fix.generations import Generations
-from envdoc.doctor.fix.installer import STRICT, clean_environment, failure_of
+from envdoc.doctor.fix.installer import STRICT, clean_environment
 from envdoc.doctor.fix.pip_config import last_line
 from envdoc.doctor.fix.pythons import Python, venv_hint
 from envdoc.lockfiles import lock_path

@@ -4,10 +4,10 @@ usage: _server.py FOLDER      the runner has put plan.json there, and reads even
 
 A plan is {"steps": "all", "gpu" or "new", "modules": whether import results are wanted, "leave_out": modules that are
 not to be imported, "tokens": probes that may run beside the imports, "gpus": whether this machine has any,
-"bytecode": whether what is compiled may be kept, "forks": {probe: {"script", "folder", "environ", "hide": modules}}}.
-Each probe has a keeper: a process that waits for its turn, forks
-it, and tells how it ended, whatever becomes of this process in the meantime. Nothing is computed here and CUDA is not
-touched: a fork inherits neither a thread pool nor a context. Python 3.8 standard library only.
+"bytecode": whether what is compiled may be kept, "forks": {probe: {"script", "folder", "environ"}}}. Each probe has a
+keeper: a process that waits for its turn, forks it, and tells how it ended, whatever becomes of this process in the
+meantime. Nothing is computed here and CUDA is not touched: a fork inherits neither a thread pool nor a context.
+Python 3.8 standard library only.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -23,70 +23,19 @@ import time
 import types
 import warnings
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+from _bytecode import keep_bytecode, start_ahead
 from _probe import version_of
-from library_imports import NAMES, look_at
+from _steps import STEPS
+from library_imports import look_at
 
-LLAMA = ("LlamaForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM")  # what _tiny builds
-
-# ("import", module, names) is told to the runner, and ends everything where it fails; ("warm", ...) is neither.
-# A module is told at its last step. torch comes first: five of the six probes need it, and it is the likeliest to be
-# broken. transformers comes in two steps, since its tokenizers are there long before its Trainer.
-ALL: Tuple[Tuple[Any, ...], ...] = (
-    ("import", "torch", ()),
-    ("fork", "torch_runs"),
-    ("import", "safetensors", NAMES["safetensors"]),
-    ("import", "tokenizers", NAMES["tokenizers"]),
-    ("import", "datasets", NAMES["datasets"]),
-    ("import", "accelerate", NAMES["accelerate"]),
-    ("import", "transformers", NAMES["transformers"][:-1]),
-    ("fork", "llama_tokenizer"),
-    ("import", "transformers", NAMES["transformers"][-1:]),
-    ("import", "peft", NAMES["peft"]),
-    ("warm", "transformers", LLAMA),
-    ("fork", "lora_two_steps"),
-    ("fork", "adapter_save"),
-    ("fork", "fan_in_fan_out"),
-    ("import", "bitsandbytes", NAMES["bitsandbytes"]),
-    ("fork", "bitsandbytes_runs"),
-)
-# bitsandbytes initialises CUDA when it is imported, and peft imports it, and transformers' Trainer peft: no fork could
-# use the GPU after that. So it is hidden once its own probe is forked; the two LoRA steps have a base of 32 bits.
-GPU: Tuple[Tuple[Any, ...], ...] = (
-    ("import", "torch", ()),
-    ("fork", "torch_runs"),
-    ("fork", "bitsandbytes_runs"),
-    ("hide", "bitsandbytes"),
-    ("import", "accelerate", NAMES["accelerate"]),
-    ("import", "transformers", NAMES["transformers"]),
-    ("import", "peft", NAMES["peft"]),
-    ("warm", "transformers", LLAMA[:1]),
-    ("fork", "lora_two_steps"),
-)
-# A new environment on a machine without GPUs: nothing is compiled yet, or little, so that the imports are all that
-# takes time. The two steps start as soon as torch is there and import the rest beside this process, without
-# bitsandbytes as above; here it is imported together with peft and transformers.
-NEW: Tuple[Tuple[Any, ...], ...] = (
-    ("import", "torch", ()),
-    ("fork", "lora_two_steps"),
-    ("fork", "torch_runs"),
-    ("import", "bitsandbytes", NAMES["bitsandbytes"]),
-    ("fork", "bitsandbytes_runs"),
-    ("import", "safetensors", NAMES["safetensors"]),
-    ("import", "tokenizers", NAMES["tokenizers"]),
-    ("import", "datasets", NAMES["datasets"]),
-    ("import", "accelerate", NAMES["accelerate"]),
-    ("import", "transformers", NAMES["transformers"][:-1]),
-    ("import", "peft", NAMES["peft"]),
-)
-STEPS = {"all": ALL, "gpu": GPU, "new": NEW}
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"  # torch.cuda.is_available() then asks NVML and leaves CUDA alone
 CUDA_ERROR_NOT_INITIALIZED = 3
 PR_SET_PDEATHSIG = 1
+FORK_GARBAGE = 20_000  # objects between collections; at Python's 700 an import takes a fifth longer
 
 
 class Server:
@@ -106,8 +55,10 @@ class Server:
 
     def run(self) -> None:
         """Take every step, wait for the keepers, and end without the libraries' own good-byes."""
+        ahead = None
         if self.plan["bytecode"]:
             keep_bytecode()
+            ahead = start_ahead() if self.plan["steps"] == "new" else None
         gc.disable()  # nothing of what is imported is garbage; collecting it costs a tenth of the time
         os.environ.setdefault(NVML_CHECK, "1")
         steps = self.steps()
@@ -119,12 +70,16 @@ class Server:
                 self.warm(step[1], step[2])
             elif step[0] == "hide":
                 sys.modules[step[1]] = None  # type: ignore[assignment]  # as if it were not installed
+            elif step[0] == "forget":
+                forget(step[1])
             else:
                 last = not any(later[:2] == step[:2] for later in steps[index + 1 :])
                 if not self.bring(step[1], step[2], last):
                     break
         else:
             self.tell({"done": True})
+        if ahead is not None:
+            ahead.kill()
         os.write(self.turn_over, b".")  # this process computes no more
         while True:
             try:
@@ -219,6 +174,7 @@ class Server:
                 os.environ[variable] = value
         os.chdir(fork["folder"])
         tempfile.tempdir = None  # TMPDIR is another now
+        gc.set_threshold(FORK_GARBAGE)
         gc.enable()
         script = Path(fork["script"])
         sys.argv = [str(script)]
@@ -226,8 +182,6 @@ class Server:
             str(script.parent),
             *(entry for entry in sys.path if entry != str(Path(__file__).parent)),
         ]
-        for module in fork["hide"]:
-            sys.modules[module] = None  # type: ignore[assignment]  # as if it were not installed
         for shared in ("_probe", "_tiny", "library_imports"):
             sys.modules.pop(shared, None)  # the probe has a folder and a stdout of its own
         main = types.ModuleType("__main__")
@@ -237,16 +191,10 @@ class Server:
         sys.exit(0)
 
 
-def keep_bytecode() -> None:
-    """Let Python keep what it compiles from here on, but for what lies beside these scripts, which is envdoc's own."""
-    write, own = SourceFileLoader.set_data, str(Path(__file__).parent)
-
-    def set_data(self: Any, path: str, data: Any, **options: Any) -> None:
-        if not str(path).startswith(own):
-            write(self, path, data, **options)
-
-    SourceFileLoader.set_data = set_data  # type: ignore[method-assign]
-    sys.dont_write_bytecode = False
+def forget(module: str) -> None:
+    """Let the next import of it be as the first; also of one that was hidden."""
+    for name in [name for name in sys.modules if name.split(".", 1)[0] == module]:
+        del sys.modules[name]
 
 
 def is_there(module: str) -> bool:

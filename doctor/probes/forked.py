@@ -61,7 +61,6 @@ class ForkServer:
         self._forks = {job.name: _Fork(job) for job in jobs}
         self._importing: Optional[Tuple[str, Optional[str]]] = None
         self._read = 0
-        self._steps = steps
         self._fork_seconds = float("inf") if is_new else FORK_TIMEOUT_SECONDS
         self._heard = time.monotonic()
         self._folder = tempfile.mkdtemp(prefix="envdoc-")
@@ -91,8 +90,7 @@ class ForkServer:
             "HF_HOME": folder,
             "CUDA_VISIBLE_DEVICES": visible,
         }
-        hide = ["bitsandbytes"] if self._steps == "new" and job.name == "lora_two_steps" else []
-        return {"script": str(job.script), "folder": folder, "environ": variables, "hide": hide}
+        return {"script": str(job.script), "folder": folder, "environ": variables}
 
     @property
     def running(self) -> List[str]:

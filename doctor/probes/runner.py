@@ -31,9 +31,10 @@ TIMEOUT_SECONDS: Mapping[str, float] = {
     "lora_two_steps": 300,
 }
 DEFAULT_PROBES: Tuple[str, ...] = tuple(TIMEOUT_SECONDS)
-# What proves a new environment. The other three look for faults of a library's version, which are the same wherever
-# its lock was installed: they were run when the lock was made.
+# What proves a new environment in any case. The other three look for faults of a library's version, which are the same
+# wherever its lock was installed, and were run when the lock was made: on two cores the rest would wait for them.
 PROOF_PROBES = ("torch_runs", "library_imports", "bitsandbytes_runs", "lora_two_steps")
+CORES_FOR_ALL = 3
 GPU_PROBES = ("torch_runs", "bitsandbytes_runs", "lora_two_steps", *DEEP_GPU_PROBES)
 # The modules without which a probe cannot do; one that fails in the fork server is not waited for there.
 FORKED: Mapping[str, Tuple[str, ...]] = {
@@ -48,7 +49,7 @@ FIRST = (
     "torch_runs",
     "library_imports",
 )  # the others all need torch: without it each would hang or die in turn
-NO_PROBES = ("runner", "deep", "endings", "forked", "separate")  # what else lies in this folder
+NO_PROBES = ("runner", "deep", "endings", "forked", "lifeline", "separate")  # what else lies in this folder
 
 MOST_AT_ONCE = 2
 MOST_FORKS = 4  # at once, on a machine with as many cores; each holds a few hundred MB of its own
@@ -146,7 +147,7 @@ class ProbeRun:
         if os.environ.get("ENVDOC_PROBES") == "separate" or sys.platform != "linux" or len(forked) < 2:
             return False
         on_gpu = [name for name in forked if name in GPU_PROBES] if self._gpus else []
-        steps = "new" if self._is_new and not self._gpus and set(self._jobs) <= set(PROOF_PROBES) else "all"
+        steps = "new" if self._is_new and not self._gpus else "all"
         if on_gpu:
             self._serve(on_gpu, "gpu", modules=False)
         rest = [name for name in forked if name not in on_gpu]
@@ -256,6 +257,11 @@ class ProbeRun:
             self._results[job.name] = ProbeResult(
                 job.name, "skipped", error="torch does not run; see torch_runs"
             )
+
+
+def proof_probes() -> Tuple[str, ...]:
+    """The probes that prove a new environment on this machine."""
+    return DEFAULT_PROBES if len(os.sched_getaffinity(0)) >= CORES_FOR_ALL else PROOF_PROBES
 
 
 def _job(name: str, timeout_seconds: Optional[float], folder: Optional[Path]) -> Job:

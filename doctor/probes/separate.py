@@ -16,6 +16,7 @@ from typing import Callable, Dict, List, Mapping, Tuple, Union
 
 from envdoc.doctor.facts.snapshot import ProbeResult
 from envdoc.doctor.probes.endings import interpret
+from envdoc.doctor.probes.lifeline import Lifeline
 
 STREAMS = ("stdout", "stderr")  # files in the child's folder
 
@@ -85,10 +86,14 @@ def environment(folder: str, gpu: bool) -> Dict[str, str]:
 def start(
     command: List[str], env: Mapping[str, str], folder: str
 ) -> "Union[subprocess.Popen[bytes], OSError, ValueError]":
-    """Start `command` in a session of its own with its output in files of `folder`; the error where it cannot."""
+    """Start `command` in a session of its own with its output in files of `folder`; the error where it cannot.
+
+    It ends with envdoc, and so does what it forks in its group.
+    """
     try:
+        lifeline = Lifeline()
         with Path(folder, STREAMS[0]).open("wb") as out, Path(folder, STREAMS[1]).open("wb") as err:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,  # files: a pipe that nobody reads stops a child
@@ -96,7 +101,11 @@ def start(
                 env=dict(env),
                 cwd=folder,
                 start_new_session=True,
+                pass_fds=lifeline.inherited,
+                preexec_fn=lifeline.before_exec,
             )
+        lifeline.keep(process)
+        return process
     except (OSError, ValueError) as error:
         return error
 

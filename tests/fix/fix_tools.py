@@ -55,7 +55,8 @@ def bare_venv(folder):
 class Shop:
     """A folder of wheels, and profiles over them."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, python=BASE):
+        self.python = str(python)
         self.wheels = folder / "wheels"
         self.locks = folder / "locks"
         self.wheels.mkdir()
@@ -79,9 +80,13 @@ class Shop:
         )
         return load_profiles(self.locks)[0]
 
+    def interpreter(self):
+        """The Python that environments are made with."""
+        return Python(MINOR, self.python, sys.version.split()[0])
+
     def plan(self, profile, installer="pip"):
         """The plan that builds this profile with the Python that runs the tests."""
-        choice = choose(Snapshot(), [Python(MINOR, BASE, sys.version.split()[0])], [profile])
+        choice = choose(Snapshot(), [self.interpreter()], [profile])
         return make_plan([], choice, Snapshot(), installer=installer)
 
 

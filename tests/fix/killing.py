@@ -34,7 +34,9 @@ def watch(event, arguments):
         seen.append(f"{event} {arguments[1] if event == 'os.rename' else arguments[0]}")
     else:
         return
-    if len(seen) == stop:
+    if "__pycache__" in seen[-1] and any("__pycache__" in one for one in seen[:-1]):
+        seen.pop()  # a hundred links of compiled files are one moment
+    elif len(seen) == stop:
         end()
 
 def end():
@@ -66,6 +68,24 @@ if stop > len(seen):
 Path(log).write_text(json.dumps(seen))
 """
 
+# The whole command line; the machine's Pythons are the quick one, and the proof runs what was installed.
+COMMAND = """
+import subprocess, sys
+
+from envdoc.doctor.cli import run
+from envdoc.doctor.commands import fix
+from envdoc.doctor.fix import pythons
+
+minor, python, version, lock = sys.argv[1:]
+
+def examiner(accepted, is_new=False):
+    return lambda python: subprocess.run([python, "-c", "import beta"], check=True) and []
+
+fix._examiner = examiner
+pythons.available_pythons = lambda: (pythons.Python(minor, python, version),)
+sys.exit(run(["fix", "--apply", "--yes", "--lock", lock]))
+"""
+
 # `python -m venv` by hard links from one that was made before: ensurepip's three seconds are not what is tested.
 QUICK_VENV = """#!/bin/sh
 for folder; do :; done
@@ -91,6 +111,7 @@ def quick_python(folder):
 OWN = {
     "current",
     "envs",
+    "locks",  # a user's lock, laid out for the installers
     "journal.jsonl",
     "lock",
     "install.log",
@@ -120,6 +141,18 @@ def start(plan_file, home, stop=0, whom="self", before=(), **environ):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, **environ},
+        start_new_session=True,
+    )
+
+
+def start_command(lock, python, home):
+    """`envdoc fix --apply --yes --lock FILE` in that home; its output goes nowhere."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, tools.MINOR, str(python), sys.version.split()[0], str(lock)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "ENVDOC_HOME": str(home)},
         start_new_session=True,
     )
 

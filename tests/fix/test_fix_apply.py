@@ -49,6 +49,7 @@ def lines_of(path):
 def test_apply_builds_checks_and_switches_then_uses_it_again(name, shop, home, no_index):
     """pip's own configuration (find-links in a pip.conf) is honoured by either tool; a second apply builds nothing."""
     no_index.write_text(f"[global]\nno-index = true\nfind-links = {shop.wheels}\n")
+    shop.python = tools.BASE  # with venv's own ensurepip
     plan, seen, told = shop.plan(shop.profile(), name), [], []
 
     def examine(python):

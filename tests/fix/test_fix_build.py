@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 
 import fix_tools as tools
 import pytest
@@ -14,7 +15,7 @@ from envdoc.doctor.fix.new_environment import base_problem, make_environment
 
 pytestmark = pytest.mark.slow
 
-STEPS = {"environment", "install", "consistency", "bytecode", "proof", "receipt"}
+STEPS = {"environment", "install", "consistency", "bytecode", "proof"}
 
 
 @pytest.fixture
@@ -45,7 +46,8 @@ def test_the_receipt_tells_the_time_of_every_step_and_pip_is_there(plan, home):
     made = apply(plan, home, imports, silent, find_installer())
     told = receipt_of(made)
     assert set(told["seconds_by_step"]) == STEPS
-    assert sum(told["seconds_by_step"].values()) <= told["seconds"] + 0.2
+    beside = told["seconds_by_step"].pop("consistency")  # the proof runs meanwhile
+    assert max(sum(told["seconds_by_step"].values()), beside) <= told["seconds"] + 0.2
     assert {"alpha", "beta", "pip"} <= set(told["packages"])
     for command in ([str(made.python), "-m", "pip"], [str(made.folder / "bin" / "pip")]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True)
@@ -59,7 +61,10 @@ def test_rebuild_makes_another_of_the_same_lock_and_shares_what_was_compiled(pla
 
     def prove(python):
         asked.append(python)
-        (compiled,) = (second_site(python) / "alpha" / "__pycache__").glob("*.pyc")
+        there, limit = second_site(python) / "alpha" / "__pycache__", time.monotonic() + 20
+        while not list(there.glob("*.pyc")) and time.monotonic() < limit:
+            time.sleep(0.02)  # they are linked beside the proof
+        (compiled,) = there.glob("*.pyc")
         earlier = next(iter(first.folder.glob("lib/*/site-packages/alpha/__pycache__"))) / compiled.name
         assert earlier.samefile(compiled)
         return imports(python)

@@ -1,5 +1,6 @@
 """What goes wrong on rented machines while `fix --apply` is at work; each with the real thing, never with a mock."""
 
+import json
 import os
 import shutil
 import signal
@@ -18,10 +19,10 @@ from envdoc.doctor.fix.generations import Generations
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
+@pytest.fixture
+def python(quick_python):
     """An interpreter that makes environments quickly."""
-    return killing.quick_python(tmp_path_factory.mktemp("python"))
+    return quick_python
 
 
 @pytest.fixture
@@ -176,16 +177,16 @@ def test_a_folder_that_is_read_only(local, build):
 
 
 def test_a_cache_folder_that_cannot_be_written(local, build):
-    """uv's cache lies on a read-only disk: a sentence, nothing is left, and with the cache back it is built."""
+    """uv's cache lies on a read-only disk: a sentence, and uv goes on with one of the build's own."""
     older = build.older()
     cache = os.environ["UV_CACHE_DIR"]
     script = 'mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; shift; status=0; "$@" || status=$?; exit $status'
     done = namespaced(script, cache, *call_of(build.plan(), build.home))
     output = done.stdout.decode()
-    if done.returncode != 0:
-        assert (2, False) == (done.returncode, "Traceback" in output), output
-        build.same(older)
-    assert 0 == killing.finish(build.plan(), build.home)[0]
+    assert (0, True) == (done.returncode, "uv's cache cannot be used: Read-only file system" in output), (
+        output
+    )
+    assert ("uv", older[0]) == (built_with(build.home), Generations(build.home).rollback().name)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -312,6 +313,21 @@ def test_a_network_file_system_without_links_and_locks(shim, local, build):
     assert {"tiny", "older"} == {item.profile for item in Generations(build.home).list()}
     assert set() == killing.names(build.home) - killing.OWN
     assert older[0] == Generations(build.home).rollback().name
+
+
+def built_with(home):
+    """The installer that the receipt of the current generation names."""
+    return json.loads((home / "current" / "envdoc-receipt.json").read_text())["installer"]
+
+
+@pytest.mark.parametrize("installer", ["uv", "pip"])
+def test_a_cache_on_a_file_system_without_locks(installer, shim, local, build, tmp_path_factory):
+    """uv refuses to work there: it gets another cache, and where envdoc's own folder has no locks either, pip works."""
+    everything = tmp_path_factory.getbasetemp()
+    under = os.environ["UV_CACHE_DIR"] if installer == "uv" else str(everything)
+    status, output = killing.finish(build.plan(), build.home, **shim, NO_LINKS_UNDER=under)
+    assert (0, True) == (status, "uv's cache cannot be used" in output and "No locks" in output), output
+    assert (installer, installer == "pip") == (built_with(build.home), "pip goes on instead." in output)
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5, 7])

@@ -15,7 +15,7 @@ import pytest
 from envdoc.doctor.facts.pip_settings import PipSettings
 from envdoc.doctor.fix import download as downloading
 from envdoc.doctor.fix.download import download
-from envdoc.doctor.fix.installer import Failure
+from envdoc.doctor.fix.failure import Failure
 from envdoc.doctor.fix.pins import Machine, read_pins
 from envdoc.doctor.fix.progress import Progress
 from envdoc.doctor.fix.pylock import KnownFile

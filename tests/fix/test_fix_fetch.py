@@ -1,6 +1,5 @@
 """`envdoc fetch` and `fix --wheelhouse`: built with a network, used without one."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -10,13 +9,17 @@ from pathlib import Path
 import fix_tools as tools
 import pytest
 
+from envdoc.doctor.cli import run as envdoc
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.fix.apply import apply
 from envdoc.doctor.fix.fetch import Order, fetch
 from envdoc.doctor.fix.own_wheel import pack_own_wheel
 from envdoc.doctor.fix.pins import Machine, read_pins
 from envdoc.doctor.fix.pip_installer import PipInstaller
+from envdoc.doctor.fix.user_lock import pins_of_profile
 from envdoc.doctor.fix.wheelhouse import held_profiles, lacking
+from envdoc.doctor.lock.additions import Additions
+from envdoc.doctor.lock.document import lock_text
 
 PYTHON = Path(sys.executable)
 
@@ -173,29 +176,32 @@ def test_a_lock_for_another_python_takes_that_pythons_wheels():
         read_pins("torch>=2")
 
 
-def test_the_command_line_refuses_what_it_cannot_do(run_envdoc, tmp_path):
+def test_the_command_line_refuses_what_it_cannot_do(tmp_path, home, monkeypatch, capsys):
     """One sentence each, exit code 2."""
+    monkeypatch.setenv("ENVDOC_HOME", str(home))
     for arguments, sentence in (
         (["--profile", "nothing"], "There is no profile `nothing`."),
         (["--profile", "cpu-py311", "--python", "3.8"], "`cpu-py311` is locked for Python 3.11"),
         (["--python", "new"], "`--python new` is no version."),
         (["--lock", "no.txt"], "There is no lock at `no.txt`."),
     ):
-        code, _, errors = run_envdoc("fetch", "--to", str(tmp_path / "w"), *arguments)
-        assert (2, True) == (code, sentence in errors)
+        assert 2 == envdoc(["fetch", "--to", str(tmp_path / "w"), *arguments])
+        assert sentence in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.fixture
-def run_envdoc():
-    """The real command line in a child."""
-
-    def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "envdoc.doctor", *arguments],
-            capture_output=True,
-            env={**os.environ, "COLUMNS": "200"},
-            timeout=120,
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-    return run
+def test_the_lock_beside_the_project_is_fetched(shop, index, home, tmp_path, monkeypatch, capsys):
+    """As `fix` finds it; the Python is the lock's own, and another one is refused."""
+    index()
+    monkeypatch.setenv("ENVDOC_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    tiny = shop.profile()
+    text = lock_text(tiny, "tiny", Additions(), pins_of_profile(tiny))
+    Path("envdoc.lock.txt").write_text(text)
+    assert 2 == envdoc(["fetch", "--python", "2.7"])
+    assert f"is locked for Python {tiny.python}" in " ".join(capsys.readouterr().err.split())
+    assert 0 == envdoc(["fetch", "--to", "w"])
+    assert "Fetching what `envdoc.lock.txt` holds" in " ".join(capsys.readouterr().err.split())
+    assert {"alpha-1.0-py3-none-any.whl", "beta-2.0-py3-none-any.whl", "envdoc.lock.txt"} <= {
+        path.name for path in Path("w").iterdir()
+    }
+    assert text == Path("w", "envdoc.lock.txt").read_text()

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from envdoc.doctor.fix.installer import clean_environment, failure_of, progress_line, tree_bytes
+from envdoc.doctor.fix.failure import failure_of
+from envdoc.doctor.fix.installer import clean_environment, progress_line
 from envdoc.doctor.fix.pip_config import PipConfig, masked, parse_pip_config, read_pip_config
 from envdoc.doctor.fix.pip_installer import _pins_of
+from envdoc.doctor.fix.room import tree_bytes
 from envdoc.lockfiles import lock_path
 
 LISTED = """\

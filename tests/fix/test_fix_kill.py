@@ -13,11 +13,14 @@ import pytest
 
 from envdoc.doctor.cli import run as envdoc
 from envdoc.doctor.fix.generations import Generations
+from envdoc.doctor.fix.user_lock import pins_of_profile
+from envdoc.doctor.lock.additions import Additions
+from envdoc.doctor.lock.document import lock_text
 
 pytestmark = pytest.mark.slow
 
 SHARES = 2  # so many tests, which may run beside each other, share the kills
-TIMED = 12  # kills by the clock, spread over a whole run: most of it passes inside venv, uv and pip
+TIMED = 12  # kills of the command line by the clock, spread over a whole run: most of it passes in venv, uv and pip
 
 
 def older_profile(shop):
@@ -33,7 +36,10 @@ class Scene:
     """The home before each kill, and what is looked at after it."""
 
     def __init__(self, shop, python, folder, monkeypatch):
-        self.home = folder / "home"
+        self.home, self.python = folder / "home", python
+        self.lock = folder / "envdoc.lock.txt"
+        tiny = shop.profile()
+        self.lock.write_text(lock_text(tiny, "tiny", Additions(), pins_of_profile(tiny)))
         self.plan = killing.write_plan(shop.profile(), python, folder / "plan.pickle")
         older = killing.write_plan(older_profile(shop), python, folder / "older.pickle")
         assert 0 == killing.finish(older, self.home)[0]
@@ -46,7 +52,10 @@ class Scene:
     def look(self, switched):
         """What holds at any moment."""
         now = Generations(self.home).current()
-        assert ("tiny" if switched else "older") == now.profile
+        assert killing.nobody_in(
+            self.home / "envs"
+        )  # its children have gone with it, before anybody clears up
+        assert ("older" if not switched else "tiny") == now.profile.replace("user-", "")
         assert killing.imports(self.home / "current/bin/python", "beta", "alpha")
         assert self.before == (killing.digest(self.old.folder), killing.digest(self.users))
         assert 0 == envdoc(["generations"])
@@ -58,19 +67,25 @@ class Scene:
         assert killing.nobody_in(self.home / "envs")
         self.look(switched=True)
         made = Generations(self.home).current()
-        assert {self.old.name, made.name} == killing.names(self.home / "envs")
+        there = killing.names(self.home / "envs")
+        assert {self.old.name, made.name} == {name for name in there if "-user-" not in name}
         assert set() == killing.names(self.home) - killing.OWN
         assert set() == {".incomplete", ".tmp"} & killing.names(made.folder)
-        assert 0 == envdoc(["rollback"])
+        self.go_back()
+
+    def go_back(self):
+        """The beginning."""
+        while Generations(self.home).current().name != self.old.name:
+            assert 0 == envdoc(["rollback"])
         self.look(switched=False)
         assert 0 == envdoc(["gc", "--keep", "1"])
         assert {self.old.name} == killing.names(self.home / "envs")
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
+@pytest.fixture
+def python(quick_python):
     """An interpreter that makes environments quickly."""
-    return killing.quick_python(tmp_path_factory.mktemp("python"))
+    return quick_python
 
 
 @pytest.fixture
@@ -83,12 +98,11 @@ def scene(shop, python, tmp_path, no_index, monkeypatch):
 def moments(scene):
     """Every event of a whole run, the moment after it, and moments by the clock: [(stop, seconds, switched)]."""
     scene.go_on()  # the caches are warm after it
-    started = time.monotonic()
-    assert 0 == killing.finish(scene.plan, scene.home)[0]
-    seconds = time.monotonic() - started
     events = killing.counted(scene.plan)
-    assert 0 == envdoc(["rollback"])
-    assert 0 == envdoc(["gc", "--keep", "1"])
+    started = time.monotonic()
+    assert 0 == killing.start_command(scene.lock, scene.python, scene.home).wait(180)
+    seconds = time.monotonic() - started
+    scene.go_back()
     switch = next(
         place for place, event in enumerate(events, 1) if event == f"os.rename {scene.home / 'current'}"
     )
@@ -100,7 +114,10 @@ def moments(scene):
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_kill_at_any_moment_breaks_nothing(share, scene, capsys):
-    """At least 40 moments in all: the old generation or the new one is in use, works, and the job can be finished."""
+    """At least 40 moments in all: the old generation or the new one is in use, works, and the job can be finished.
+
+    Those by the clock are of the whole command line. No child outlives it.
+    """
     for place, (stop, seconds, switched) in enumerate(moments(scene)):
         if place % SHARES != share:
             continue
@@ -109,10 +126,9 @@ def test_a_kill_at_any_moment_breaks_nothing(share, scene, capsys):
             status, output = killing.finish(scene.plan, scene.home, stop=stop, whom=whom)
             assert -9 == status, (stop, output)
         else:
-            child = killing.start(scene.plan, scene.home)
+            child = killing.start_command(scene.lock, scene.python, scene.home)
             time.sleep(seconds)
             killing.kill(child, whom)
-            now = Generations(scene.home).current()
-            switched = now is not None and now.profile == "tiny"
+            switched = Generations(scene.home).current().profile == "user-tiny"
         scene.look(switched)
         scene.go_on()

@@ -9,7 +9,8 @@ import pytest
 from envdoc.doctor.fix import rate
 from envdoc.doctor.fix.delivery import clear, deliver, kept_bytes, open_index, wheels_folder
 from envdoc.doctor.fix.download import download
-from envdoc.doctor.fix.installer import Failure, install
+from envdoc.doctor.fix.failure import Failure
+from envdoc.doctor.fix.installer import install
 from envdoc.doctor.fix.pins import Machine, read_pins
 from envdoc.doctor.fix.pip_config import PipConfig
 from envdoc.doctor.fix.pip_installer import PipInstaller

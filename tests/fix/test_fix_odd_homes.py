@@ -18,10 +18,10 @@ pytestmark = pytest.mark.slow
 LONG = "/".join(["a folder with a long name " + "x" * 60] * 3)
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
+@pytest.fixture
+def python(quick_python):
     """An interpreter that makes environments quickly."""
-    return killing.quick_python(tmp_path_factory.mktemp("python"))
+    return quick_python
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from envdoc.doctor.facts.snapshot import Interpreter, Package, Snapshot
 from envdoc.doctor.finding import Check, Fix, Kind, Severity, Status
+from envdoc.doctor.fix.cached import cached_bytes
 from envdoc.doctor.fix.choose import choose
 from envdoc.doctor.fix.generations import Generation
 from envdoc.doctor.fix.plan import How, make_plan
@@ -248,3 +249,34 @@ def test_the_plan_says_what_it_rests_on(probes, words):
 def test_an_error_of_the_packages_is_mended_by_a_new_environment(found, expected):
     """A file that is gone stops training: `fix` builds, though the rule's own remedy is another installation."""
     assert expected == make_plan([found], CHOICE, TRAINED_IN).builds
+
+
+def test_what_is_here_already_is_taken_off_the_download(shop, home, tmp_path):
+    """By uv's entries and by files and parts of an unfinished download; without sizes, and with pip, nobody knows."""
+    lock, uv = shop.profile().lock, tmp_path / "uv"
+    assert cached_bytes([lock], home, uv) is None
+    rows = "".join(
+        f'[[packages]]\nname = "{name}"\nversion = "1"\nwheels = [{{name = "{file}", path = "{file}", size = 1000, '
+        f'hashes = {{sha256 = "{name}"}}}}]\n'
+        for name, file in (
+            ("Big_One", "Big_One-1-py3-none-any.whl"),
+            ("two", "two-1-cp311-cp311-linux_x86_64.whl"),
+        )
+    )
+    (shop.locks / "pylock.tiny.toml").write_text(f'lock-version = "1.0"\ncreated-by = "test"\n{rows}')
+    assert 0 == cached_bytes([lock], home, uv)
+    (home / "wheels").mkdir(parents=True)
+    (home / "wheels" / "two-1-cp311-cp311-linux_x86_64.whl.part").write_bytes(bytes(300))
+    entry = uv / "wheels-v8" / "index" / "0123" / "big-one" / "1-py3-none-any"
+    entry.mkdir(parents=True)
+    assert (1300, 300) == (cached_bytes([lock], home, uv), cached_bytes([lock], home, None))
+
+    whole = 2_000_000_000
+    plan = dataclasses.replace(shop.plan(shop.profile()), download_bytes=whole, least_download_bytes=whole)
+    for cached, told in (
+        (None, "Download: at most 2.00 GB, with"),
+        (0, "Download: 2.00 GB, with"),
+        (1_500_000_000, "Download: at most 500.0 MB, since 1.50 GB of 2.00 GB are here already, with"),
+        (2_000_000_000, "Download: nothing, since all of it (2.00 GB) is here already, with"),
+    ):
+        assert told in plan_text(dataclasses.replace(plan, cached_bytes=cached))

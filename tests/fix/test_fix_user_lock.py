@@ -17,13 +17,12 @@ from envdoc.doctor.fix.profiles import load_profiles
 from envdoc.doctor.fix.pythons import Python
 from envdoc.doctor.fix.user_lock import (
     FILE_NAME,
-    Pin,
     find_lock,
     pins_of_profile,
-    pins_sha256,
     read_user_lock,
     require_fit,
 )
+from envdoc.doctor.fix.user_pins import Pin, pins_sha256
 from envdoc.doctor.lock.additions import Additions
 from envdoc.doctor.lock.document import lock_text, pins_diff
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import fix_tools as tools
 import pytest
 
+from envdoc.doctor.cli import run as envdoc
 from envdoc.doctor.errors import EnvdocError, FixError
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.fix.apply import apply
@@ -60,7 +61,9 @@ def additions(tmp_path, *arguments, files=()):
 def lock(shop, home, tmp_path, *arguments, before=None, upgrade=None, examine=None, train=None, files=()):
     """One lock over the tiny profile."""
     profile = shop.profile()
-    request = make.Request(profile, PYTHON, additions(tmp_path, *arguments, files=files), before, upgrade)
+    request = make.Request(
+        profile, shop.interpreter(), additions(tmp_path, *arguments, files=files), before, upgrade
+    )
     return make.make_lock(
         request,
         [profile],
@@ -123,16 +126,47 @@ def test_a_lock_is_built_proved_and_builds_the_same_elsewhere(stocked, home, tmp
 
 
 def test_what_was_pinned_stays_until_it_is_upgraded(stocked, home, tmp_path):
-    """A newer release on the index changes nothing by itself; `--upgrade` takes it, for all or for one."""
+    """A newer release on the index changes nothing by itself; `--upgrade` takes it for all (for one: below)."""
     resolved = []
     held = make.pins_of_profile(stocked.profile())
     pinned = (make.Pin("delta", "0.5", ("x",)), make.Pin("gamma", "1.0", ("x",)))
     old = make.UserLock(tmp_path, stocked.profile(), "tiny", (), (), pinned)
-    for upgrade in (None, ["delta"], []):
+    for upgrade in (None, []):
         request = make.Request(stocked.profile(), PYTHON, additions(tmp_path, "gamma", "delta"), old, upgrade)
         pins, _ = make._resolved(request, held, [], home, tmp_path, silent)
         resolved.append([f"{pin.name} {pin.version}" for pin in pins])
-    assert [["delta 0.5", "gamma 1.0"], ["delta 0.6", "gamma 1.0"], ["delta 0.6", "gamma 2.0"]] == resolved
+    assert [["delta 0.5", "gamma 1.0"], ["delta 0.6", "gamma 2.0"]] == resolved
+
+
+def test_the_command_reads_a_file_takes_that_python_and_upgrades_one(
+    stocked, home, tmp_path, monkeypatch, capsys
+):
+    """`lock -r FILE --python PATH`, then `lock --upgrade delta`: the first lock's additions are remembered."""
+    newer = [stocked.wheels / f"{name}-py3-none-any.whl" for name in ("delta-0.6", "gamma-2.0")]
+    for wheel in newer:
+        wheel.rename(wheel.with_suffix(".aside"))
+    shop_profile = stocked.profile()
+    monkeypatch.setattr("envdoc.doctor.fix.profiles.load_profiles", lambda: (shop_profile,))
+    monkeypatch.setattr("envdoc.doctor.commands.fix._examiner", lambda accepted: lambda python: [])
+    monkeypatch.setattr(proof, "train", lambda python: TRAINED)
+    monkeypatch.setenv("ENVDOC_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "needs.txt").write_text("gamma\ndelta\n")
+
+    assert 0 == envdoc(["lock", "-r", "needs.txt", "--python", tools.BASE]), capsys.readouterr()
+    made = read_user_lock(tmp_path / "envdoc.lock.txt", home)
+    assert (("needs.txt",), {"alpha": "1.0", "beta": "2.0", "gamma": "1.0", "delta": "0.5"}) == (
+        made.files,
+        versions(made),
+    )
+    assert tools.MINOR == ".".join(Generations(home).current().python_version.split(".")[:2])
+
+    for wheel in newer:
+        wheel.with_suffix(".aside").rename(wheel)
+    assert 0 == envdoc(["lock", "--upgrade", "delta"]), capsys.readouterr()
+    upgraded = versions(read_user_lock(tmp_path / "envdoc.lock.txt", home))
+    assert {"alpha": "1.0", "beta": "2.0", "gamma": "1.0", "delta": "0.6"} == upgraded
+    assert "-delta==0.5\n+delta==0.6\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -323,3 +323,36 @@ def test_bitsandbytes_does_not_take_the_gpu_from_the_later_forks(scripts, packag
         name: result.data["there"] for name, result in results.items()
     }
     assert {BESIDE} == {word for result in results.values() for word in result.data["server"]}
+
+
+def test_nothing_outlives_an_envdoc_that_is_killed(tmp_path):
+    """SIGKILL for the process that started a child: the child goes, and what it has forked in its group."""
+    code = (
+        "import os, sys, time; from envdoc.doctor.probes.separate import start\n"
+        "forks = 'import os, time; os.fork(); os.fork(); print(flush=True); time.sleep(60)'\n"
+        f"child = start([sys.executable, '-c', forks], os.environ, {str(tmp_path)!r})\n"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    envdoc = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    group = int(envdoc.stdout.readline())
+    limit = time.monotonic() + 20
+    while (tmp_path / "stdout").stat().st_size < 4 and time.monotonic() < limit:
+        time.sleep(0.02)
+    os.killpg(group, 0)
+    envdoc.kill()
+    envdoc.communicate()
+    while group_lives(group) and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert not group_lives(group)
+
+
+def group_lives(group):
+    """True while a process of that group runs; the dead that wait for init to collect them do not count."""
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, number = place.read_text(errors="replace").rsplit(")", 1)[1].split()[:3]
+        except OSError:
+            continue
+        if int(number) == group and state not in "ZX":
+            return True
+    return False
