@@ -64,7 +64,9 @@ def _load_base(
     model, precision = _as_it_was(model)
     _same_threads(told, precision)
     base = load_base(base_folder, model, precision)
-    base = adapters.prepare(base, model, False)  # as in training: norms and head in fp32 answer a little otherwise
+    base = adapters.prepare(
+        base, model, False
+    )  # as in training: norms and head in fp32 answer a little otherwise
     return base_folder, base, witness.place(precision.device, precision.dtype, model.quantization)
 
 

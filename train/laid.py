@@ -97,12 +97,13 @@ def lay(named: Named, base: Any) -> Any:
 
 def load_tokenizer(named: Named) -> Any:
     """The tokenizer saved with the adapter, which has the template that was trained with; else the base's."""
-    from envdoc.train import model as models
     from envdoc.train import glm, templates
+    from envdoc.train import model as models
 
     saved = (named.adapter / "tokenizer_config.json").is_file()
     tokenizer = models.load_tokenizer(named.adapter if saved else named.base, named.model)
-    if not getattr(tokenizer, "chat_template", None) and not glm.speaks(tokenizer):  # an adapter of before, or of another trainer
+    if not getattr(tokenizer, "chat_template", None) and not glm.speaks(tokenizer):
+        # An adapter of an earlier envdoc, or of another trainer.
         tokenizer.chat_template = templates.settle(tokenizer, "auto").text
     return tokenizer
 

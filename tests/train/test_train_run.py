@@ -241,7 +241,9 @@ def test_a_finished_run_is_not_lost(finished, launch_many):
     )
     assert (2, True) == (both["code"], "throws away what --resume would go on from" in both["err"])
     assert 0 == dry["code"], dry["err"]
-    plan = [line for line in dry["out"].splitlines() if not line.startswith(" ")]  # what is told of each is indented
+    plan = [
+        line for line in dry["out"].splitlines() if not line.startswith(" ")
+    ]  # what is told of each is indented
     words = ["Run", "Data", "Model", "Adapter", "Training", "Preview", "Time", "Memory", "Nothing"]
     assert words == [line.split()[0] for line in plan]
     assert "118 rows" in plan[1] and "58,368 of 911,232 parameters train" in plan[3]
