@@ -104,10 +104,13 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
     """Wait for the child, handing on what asks us to stop."""
 
     def hand_on(number: int, frame: Optional[FrameType]) -> None:
-        if number == signal.SIGTERM or not _terminal_is_ours():
+        if number != signal.SIGINT or not _terminal_is_ours():
             process.send_signal(number)
 
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    # SIGUSR1 is Slurm's warning before the time is up; SIGHUP, a terminal that closed. Ignored ones stay ignored.
+    asking = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    heard = [number for number in asking if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, hand_on) for number in heard}
     try:
         return process.wait()
     finally:

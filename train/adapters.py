@@ -8,6 +8,7 @@ from envdoc.train import compat, starts
 from envdoc.train.config import Lora, Model, Run
 from envdoc.train.errors import ConfigError, ModelError, first_line
 from envdoc.train.model import ADAPTER
+from envdoc.train.parallel import world
 
 # Models whose published recipes adapt the attention alone, and what `lora.targets: auto` therefore takes; `all`
 # takes every linear layer of these too. The seed's `query_key_value` of ChatGLM; peft's own mapping for GPT-2.
@@ -24,7 +25,7 @@ def prepare(base: Any, model: Model, checkpointing: bool) -> Any:
     LayerNorm does under autocast, and a frozen 16-bit weight gains no bit by it.
     """
     if model.quantization != "none":
-        if model.preparation == "full":
+        if model.preparation == "full" and not world.sharded():  # FSDP: fp32 norms and 4 bits share no buffer
             base = compat.prepare_quantised(base)
         else:
             base.requires_grad_(False)

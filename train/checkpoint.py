@@ -3,6 +3,7 @@
     checkpoint-200/
     ├── adapter_config.json, adapter_model.safetensors    as peft saves them; loads as an adapter by itself
     ├── optimizer.safetensors, random.safetensors         tensors
+    ├── rank-1.safetensors, rank-1.json, ...              what is each other process's own (parallel/own_files.py)
     ├── state.json                                        everything else that is a number or a word
     ├── trainer_state.json                                transformers' own: steps, epochs, evaluations
     └── complete.json                                     written last: the run's values, and each file's hash
@@ -27,6 +28,7 @@ from envdoc.train.config import Run, flat
 from envdoc.train.errors import Diverged, ResumeError, SaveError
 from envdoc.train.fingerprint import file_sha256
 from envdoc.train.history import History
+from envdoc.train.parallel import own_files
 
 PREFIX = "checkpoint-"
 PARTIAL = ".partial-"
@@ -94,19 +96,20 @@ def write(run_folder: Path, moment: Moment, keep: int, spared: Optional[int] = N
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         save_adapter(moment.model, partial)
-        tensors, values = _split(moment.optimizer.state_dict())
+        tensors, values = split(moment.optimizer.state_dict())
         save_file(tensors, str(partial / OPTIMIZER_FILE))
-        save_file(_random_tensors(), str(partial / "random.safetensors"))
+        save_file(random_tensors(), str(partial / "random.safetensors"))
         state = {
             "optimizer": values,
             "scheduler": moment.scheduler.state_dict(),
             "scaler": moment.scaler.state_dict() if moment.scaler is not None else None,
-            "random": _random_values(),
+            "random": random_values(),
             "history": moment.history.mark(),
             "halvings": moment.halvings,
         }
         (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
         moment.trainer_state.save_to_json(str(partial / "trainer_state.json"))
+        own_files.collect(partial)
         for path in partial.iterdir():
             flush(path)
         reread.check_file(partial / ADAPTER_FILE, moment.adapter)
@@ -187,7 +190,7 @@ def load_adapter(checkpoint: Path, model: Any) -> None:
 def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optional[Any]) -> None:
     """Put optimizer, schedule and scaler back as they were."""
     state = _state(checkpoint)
-    optimizer.load_state_dict(_join(load_file(str(checkpoint / OPTIMIZER_FILE)), state["optimizer"]))
+    optimizer.load_state_dict(joined(load_file(str(checkpoint / OPTIMIZER_FILE)), state["optimizer"]))
     scheduler.load_state_dict(state["scheduler"])
     if scaler is not None and state["scaler"]:
         scaler.load_state_dict(state["scaler"])
@@ -205,8 +208,11 @@ def halvings(checkpoint: Path) -> int:
 
 def load_random(checkpoint: Path) -> None:
     """Put the generators of Python, numpy and torch back as they were."""
-    values = _state(checkpoint)["random"]
-    tensors = load_file(str(checkpoint / "random.safetensors"))
+    put_random(_state(checkpoint)["random"], load_file(str(checkpoint / "random.safetensors")))
+
+
+def put_random(values: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Set the generators to what `random_values` and `random_tensors` told."""
     version, words, gauss = values["python"]
     name, position, has_gauss, cached = values["numpy"]
     random_state.put(
@@ -253,7 +259,7 @@ def _checkpoints(run_folder: Path) -> List[Path]:
     return sorted(found, key=step_of, reverse=True)
 
 
-def _split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, Any]]:
+def split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, Any]]:
     """An optimizer's state as tensors ("0.exp_avg") and the rest, which JSON can hold.
 
     bitsandbytes keeps its 8-bit tensors one level deeper: "0.__bnb_optimizer_quant_state__.state1".
@@ -277,7 +283,8 @@ def _flat_state(entry: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
             yield name, value
 
 
-def _join(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dict[str, Any]:
+def joined(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dict[str, Any]:
+    """What `split` took apart."""
     state: Dict[int, Dict[str, Any]] = {}
     flat = [
         (int(index), name, value) for index, entry in values["rest"].items() for name, value in entry.items()
@@ -295,13 +302,15 @@ def _join(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dic
     return {"state": state, "param_groups": values["param_groups"]}
 
 
-def _random_tensors() -> Dict[str, torch.Tensor]:
+def random_tensors() -> Dict[str, torch.Tensor]:
+    """The states of the generators, as far as they are tensors."""
     now = random_state.take()
     tensors = {"torch": now.torch, "numpy": torch.from_numpy(now.numpy[1].astype("int64"))}
     return tensors if now.cuda is None else {**tensors, "cuda": now.cuda}
 
 
-def _random_values() -> Dict[str, Any]:
+def random_values() -> Dict[str, Any]:
+    """The rest of the generators' states, as JSON holds it."""
     now = random_state.take()
     version, words, gauss = now.python
     name, _, *rest = now.numpy

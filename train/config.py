@@ -189,6 +189,17 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Parallel:
+    """Several processes (`--nproc`, `--nnodes`); an update is the same rows however many processes share them."""
+
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"  # ddp: a whole base a GPU, the fastest where it fits
+    join_seconds: int = (
+        600  # a node that is not there by then will not come; queues start nodes minutes apart
+    )
+    allow_mixed: bool = False  # True lets GPUs and drivers differ between nodes; versions never may
+
+
+@dataclass(frozen=True)
 class Run:
     """One training run."""
 
@@ -205,6 +216,7 @@ class Run:
     train: Train = field(default_factory=Train)
     eval: Eval = field(default_factory=Eval)
     report: Report = field(default_factory=Report)
+    parallel: Parallel = field(default_factory=Parallel)
 
     @property
     def folder(self) -> Path:

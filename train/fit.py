@@ -10,6 +10,7 @@ from transformers import TrainerCallback, TrainerState, set_seed
 from envdoc.train import checkpoint, compat, out_of_memory
 from envdoc.train.errors import Interrupted, ModelError
 from envdoc.train.outcome import Outcome, outcome
+from envdoc.train.parallel import world
 from envdoc.train.progress import Progress, say
 from envdoc.train.signals import StopRequest
 from envdoc.train.trainer import AdapterTrainer
@@ -42,11 +43,15 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.trainer.guard.after_update(
             bool(self.trainer.accelerator.optimizer_step_was_skipped), measured["learning_rate"]
         )
+        # Whichever rank heard it; one that comes while they agree waits for the next update, and must not be lost.
+        number = world.most(self.stop.number or 0)
+        if number:
+            self.stop.number = number
         every = state.global_step % self.trainer.settings.save_every == 0
-        if self.stop.number is not None:
-            self.trainer.events.write("signal", step=state.global_step, number=self.stop.number)
+        if number:
+            self.trainer.events.write("signal", step=state.global_step, number=number)
             control.should_training_stop = True
-        if every or self.stop.number is not None or state.global_step == state.max_steps:
+        if every or number or state.global_step == state.max_steps:
             control.should_save = True
         self.since = time.perf_counter()
 
@@ -73,14 +78,17 @@ def fit(
         _restore_history(trainer, resume)
         if over or checkpoint.step_of(resume) >= trainer.args.max_steps:
             # Trainer would add one more update (its loop asks only after an update whether all are done).
-            checkpoint.load_adapter(resume, trainer.model)
+            if not world.sharded():
+                checkpoint.load_adapter(resume, trainer.model)
             return outcome(checkpoint.step_of(resume), trainer.history, resume, trainer.micro_batch)
     stop = StopRequest()
     watch = Watch(trainer, stop)
     trainer.add_callback(watch)
     for callback in callbacks:
         trainer.add_callback(callback)
-    set_seed(trainer.settings.seed)
+    set_seed(
+        trainer.settings.seed + world.rank()
+    )  # ranks that drew the same dropout would draw it for other rows
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     try:

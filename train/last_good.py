@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional
 import torch
 
 from envdoc.train import checkpoint
+from envdoc.train.parallel import shards, world
 
 NAME = "last-good"  # a folder in the run's; loads as an adapter by itself
 
@@ -37,5 +38,5 @@ class LastGood:
                 if name in self._copies:
                     weight.copy_(self._copies[name])
         partial, final = run_folder / f"{checkpoint.PARTIAL}{NAME}", run_folder / NAME
-        checkpoint.write_adapter(model, partial, final)
+        checkpoint.write_adapter(shards.whole_adapter(model) if world.sharded() else model, partial, final)
         return final

@@ -1,6 +1,7 @@
 """Started by path in the target interpreter; the doctor's only way to the pipeline.
 
     python .../train/launch.py train [--config FILE] [--context FILE.json] [--dry-run] [--resume] [key=value ...]
+                                     [--nproc N|auto] [--nnodes M --node-rank R --master-addr HOST --master-port PORT]
     python .../train/launch.py data FILE|RUN.yaml [--model DIR] [--format text|json] [key=value ...]
     python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json] [--static FILE.json]
     python .../train/launch.py merge ADAPTER OUT | export ADAPTER OUT.gguf --llama-cpp DIR | chat ADAPTER
@@ -70,13 +71,21 @@ def prepare_process() -> None:
     # One process trains on one GPU: with more in sight Trainer splits batches by DataParallel, which quantised
     # bases do not survive.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
+    local = int(os.environ.get("LOCAL_RANK", 0)) if "ENVDOC_RANKS" in os.environ else 0
+    listed = [str(local)] if visible is None else visible.split(",")
+    os.environ["CUDA_VISIBLE_DEVICES"] = listed[min(local, len(listed) - 1)]
+    if (
+        "ENVDOC_RANKS" not in os.environ
+    ):  # a pod's template may set what accelerate takes for "one rank of many"
+        for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+            os.environ.pop(name, None)
 
 
 def main(words: List[str]) -> int:
     """Run the command in `words` and return the exit code."""
     commands = {
         "train": train,
+        "rank": rank,
         "verify": verify,
         "data": data,
         "merge": merge,
@@ -131,14 +140,42 @@ def train(words: List[str]) -> int:
     parser.add_argument("--context", metavar="FILE.json", help="what the doctor tells for the receipt")
     parser.add_argument("--dry-run", action="store_true", help="build everything, train nothing")
     parser.add_argument("--resume", action="store_true", help="go on from the newest whole checkpoint")
+    parser.add_argument("--nproc", default="1", metavar="N|auto", help="processes here; auto: one a GPU")
+    parser.add_argument("--nnodes", type=int, default=1, metavar="M", help="machines that train together")
+    parser.add_argument(
+        "--node-rank", type=int, default=0, metavar="R", help="which of them this one is, from 0"
+    )
+    parser.add_argument("--master-addr", metavar="HOST", help="node 0, where the others reach it")
+    parser.add_argument(
+        "--master-port", type=int, default=29400, metavar="PORT", help="a free port of node 0"
+    )
+    parser.add_argument(
+        "--restarts", type=int, default=3, metavar="N", help="attempts after a rank was killed"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args(words)
+    if "ENVDOC_RANKS" not in os.environ:
+        from envdoc.train.parallel import launcher
+
+        ranks = launcher.Ranks(
+            given.nproc, given.nnodes, given.node_rank, given.master_addr, given.master_port, given.restarts
+        )
+        launcher.check(ranks)
+        if ranks.many:
+            return launcher.start(ranks, Path(__file__), given)
     prepare_process()
     with tempfile.TemporaryDirectory(prefix="envdoc-train-") as scratch:
         os.environ["HF_MODULES_CACHE"] = scratch  # where transformers copies a model's own code
         from envdoc.train.pipeline import run
 
         return run(given.config, given.overrides, given.context, given.dry_run, given.resume)
+
+
+def rank(words: List[str]) -> int:
+    """One of several processes of `train`, started by the launcher; its failures are told by that."""
+    from envdoc.train.parallel.process import run
+
+    return run(lambda: train(words[1:]))
 
 
 def verify(words: List[str]) -> int:

@@ -11,6 +11,7 @@ from envdoc.train import compat, glm
 from envdoc.train.config import Model
 from envdoc.train.errors import ConfigError, ModelError, first_line
 from envdoc.train.fingerprint import code_sha256
+from envdoc.train.parallel import world
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 ADAPTER = "default"  # peft's own name for a single adapter
@@ -126,6 +127,8 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
 
     code = {"local_files_only": True, "trust_remote_code": model.trust_remote_code}
     arguments: Dict[str, Any] = {**code, **compat.dtype_argument(precision.torch_dtype)}
+    # FSDP cuts weights of one dtype only, so that the 4 bits must lie in what the norms are
+    storage = {"bnb_4bit_quant_storage": precision.torch_dtype} if world.sharded() else {}
     if model.quantization != "none":
         arguments["quantization_config"] = BitsAndBytesConfig(
             load_in_8bit=model.quantization == "8bit",
@@ -133,6 +136,7 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=precision.torch_dtype,
+            **storage,
         )
         arguments["device_map"] = {"": "cpu" if precision.device.type == "cpu" else precision.device.index}
     try:
@@ -146,7 +150,7 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
         ) from None
     except Exception as error:  # whatever a loader raises: OSError, ValueError, KeyError, SafetensorError...
         raise ModelError(f"The base model in `{folder}` cannot be loaded: {first_line(error)}") from None
-    if model.quantization == "none":
+    if model.quantization == "none" and not world.sharded():  # shards are put onto the GPU one after another
         base.to(precision.device)
     _refuse_made_up(base, told["missing_keys"], folder)
     glm.adapt(base, precision.torch_dtype, model.quantization != "none")

@@ -8,14 +8,15 @@ runs/NAME/
 └── loss.png, report.html
 """
 
+import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from envdoc.train import (
+    conclusion,
     held_out,
-    page,
     plan,
     preview,
     recording,
@@ -23,16 +24,16 @@ from envdoc.train import (
     runfile,
     samples,
     trackers,
-    usage,
 )
 from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
 from envdoc.train.errors import ConfigError, SaveError
 from envdoc.train.events import Events
 from envdoc.train.libraries import load_libraries
+from envdoc.train.parallel import own_files, world
+from envdoc.train.parallel.join import join
 from envdoc.train.progress import say
 from envdoc.train.ready import Asked, Ready
-from envdoc.train.run_folder import shown
 
 
 def run(
@@ -58,11 +59,19 @@ def run(
             return _rehearse(ready, Path(scratch))
         with recording.recorded(asked) as events:
             recording.begin(ready, events)
+            if world.sharded():
+                from envdoc.train.parallel import shards
+
+                ready = shards.sharded(ready)
             done = _train(ready, events)
-            made = _save_and_prove(ready, done, events)
+            if world.sharded():
+                ready = shards.unsharded(ready, lambda precision: _model(asked, ready.base_folder, precision))
+            if not world.is_main():
+                return int(world.from_main(None))
+            made = conclusion.save_and_prove(ready, done)
             ready = ready.without_model()  # the process that comes next wants its memory
-            _prove_fresh(ready, made, events)
-            return _conclude(ready, made, events)
+            conclusion.prove_fresh(ready, made, events)
+            return int(world.from_main(conclusion.conclude(ready, made, events)))
 
 
 def _ask(
@@ -83,6 +92,8 @@ def _ask(
         context = read_context(context_file)
     except (OSError, ValueError) as error:
         raise ConfigError(f"The context file `{context_file}` cannot be read: {error}.") from None
+    if join(settings, resume, context) and not resume:  # started again after a rank was lost
+        settings, resume = dataclasses.replace(settings, overwrite=False), True
     asked = Asked(settings, source, context, settings.folder.absolute(), dry_run, resume)
     run_folder.check_place(asked)
     return asked
@@ -105,12 +116,15 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     if settings.model.path == TINY:
         _one_thread()
     if not asked.dry_run:
-        run_folder.make_folder(asked.folder)
-    base_folder = _base_folder(asked, rows, place)
-    tokenizer = models.load_tokenizer(base_folder, settings.model)
-    rows, apart = held_out.split(rows, settings)
-    corpus = encode(rows, tokenizer, settings.data)
-    judged = held_out.encode(apart, rows, tokenizer, settings)
+        with world.main_first():
+            run_folder.make_folder(asked.folder)
+        own_files.check_shared(asked.folder)
+    with world.main_first():
+        base_folder = _base_folder(asked, rows, place)
+        tokenizer = models.load_tokenizer(base_folder, settings.model)
+        rows, apart = held_out.split(rows, settings)
+        corpus = encode(rows, tokenizer, settings.data)
+        judged = held_out.encode(apart, rows, tokenizer, settings)
     if corpus.chat_template is not None:
         tokenizer.chat_template = corpus.chat_template  # for samples, and for chat: saved with the adapter
     fingerprint = base_fingerprint(base_folder)
@@ -233,95 +247,9 @@ def _callbacks(ready: Ready, trainer: Any, events: Events) -> List[Any]:
     callbacks: List[Any] = []
     if ready.held_out is not None or ready.settings.eval.samples:
         callbacks.append(Judge(ready, trainer, events))
-    if ready.settings.report.to:
+    if ready.settings.report.to and world.is_main():
         callbacks.append(trackers.make(ready.settings.report.to, trainer, ready.folder))
     return callbacks
-
-
-def _save_and_prove(ready: Ready, done: Any, events: Events) -> Dict[str, Any]:
-    """Save the adapter, read it back, judge it; returns the receipt that then lies beside it."""
-    from safetensors import SafetensorError
-
-    from envdoc.train import checkpoint, compat, receipt, templates
-    from envdoc.train.fingerprint import adapter_sha256
-    from envdoc.train.verify import PROBE_TOKENS, adapter_tensors, prove_saved
-
-    adapter = ready.adapter_folder
-    partial = ready.folder / f"{checkpoint.PARTIAL}adapter"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        compat.undo_autocast(ready.model)
-        checkpoint.check_finite(ready.model)
-        checkpoint.save_adapter(ready.model, partial)
-        templates.save(ready.tokenizer, partial)
-        for path in partial.iterdir():
-            checkpoint.flush(path)
-        checkpoint.replace_folder(partial, adapter)
-        probe = ready.corpus.rows[0].input_ids[:PROBE_TOKENS]
-        proof, answers = prove_saved(ready.model, adapter, probe)
-        hashed = adapter_sha256(adapter_tensors(ready.model))
-        made = receipt.make(ready, done, hashed, probe, answers, proof)
-        receipt.write(made, adapter)
-        return made
-    except (OSError, SafetensorError) as error:
-        raise SaveError(
-            f"The adapter could not be written to `{adapter}`: {checkpoint.reason(error)}.",
-            "Make room, then finish with the same command and --resume: the last checkpoint is whole.",
-        ) from None
-
-
-def _prove_fresh(ready: Ready, made: Dict[str, Any], events: Events) -> None:
-    """Have a process that knows nothing of this one load what was saved; its verdict goes into the receipt `made`."""
-    from envdoc.train import checkpoint, fresh, receipt
-
-    if ready.settings.proof != "fresh" or not made["proof"]["real"]:
-        return
-    held_bytes = fresh.free_memory()
-    say("Loading base and adapter once more, in a fresh process ...")
-    check = fresh.prove_fresh(ready.adapter_folder)
-    events.write("proof", **check, gpu_bytes_held=held_bytes)
-    receipt.add_check(made, check)
-    try:
-        receipt.write(made, ready.adapter_folder)
-    except OSError as error:
-        raise SaveError(
-            f"The receipt of `{ready.adapter_folder}` could not be written: {checkpoint.reason(error)}.",
-            "The adapter itself is whole; `envdoc verify` judges it again.",
-        ) from None
-
-
-def _conclude(ready: Ready, made: Dict[str, Any], events: Events) -> int:
-    """Draw, say and write down how it ended; the exit code."""
-    from envdoc.train import curve, receipt
-
-    training, proof = made["training"], made["proof"]
-    title = f"{ready.folder.name}: {len(ready.corpus.rows)} rows"
-    picture, note = curve.draw(training["losses"], ready.folder, title)
-    failed = [check["name"] for check in proof["checks"] if check["ok"] is False]
-    events.write(
-        "end",
-        outcome="not real" if failed else "proved",
-        steps=training["steps"],
-        message=f"The adapter is not real: {', '.join(failed)} failed." if failed else receipt.verdict(made),
-    )
-    for line in [*receipt.lines(training), *receipt.proof_lines(made)]:
-        print(line)
-    if note:
-        print(f"The loss curve: {note}.")
-    try:
-        report = f"Report: {shown(page.write(ready.folder))}"
-    except OSError as error:  # of a full disk, say: the adapter is whole all the same
-        report = f"No report was written: {error.strerror}"
-    print(report + (f"; loss curve: {shown(picture)}" if picture else ""))
-    adapter = shown(ready.adapter_folder)
-    if failed:
-        print(f"The adapter in {adapter} is NOT real: {', '.join(failed)} failed.")
-        return 1
-    print(receipt.verdict(made))
-    print(f"Adapter: {adapter} (with its receipt, {receipt.NAME})")
-    for command, purpose in usage.commands(adapter):
-        print(f"         {command}    # {purpose}")
-    return 0
 
 
 def _one_thread() -> None:
@@ -342,7 +270,7 @@ def _base_folder(asked: Asked, rows: Sequence[Row], place: Path) -> Path:
     if settings.model.path != TINY:
         return check_folder(settings.model)
     base = place / "base"
-    if asked.resume and base.is_dir():
+    if (asked.resume or not world.is_main()) and base.is_dir():
         return base
     partial = place / f"{PARTIAL}base"
     shutil.rmtree(partial, ignore_errors=True)

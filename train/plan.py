@@ -3,13 +3,21 @@
 from typing import List
 
 from envdoc.train.config import TINY
+from envdoc.train.parallel import world
 from envdoc.train.ready import Ready
 from envdoc.train.run_folder import shown
 
 
 def lines(ready: Ready) -> List[str]:
     """The plan, a line or more for each section of the run file."""
-    return [*_data(ready), *_model(ready), *_adapter(ready), *_training(ready), *_judging(ready)]
+    return [
+        *_data(ready),
+        *_model(ready),
+        *_adapter(ready),
+        *_training(ready),
+        *_processes(ready),
+        *_judging(ready),
+    ]
 
 
 def _judging(ready: Ready) -> List[str]:
@@ -72,4 +80,17 @@ def _training(ready: Ready) -> List[str]:
         f"({steps_per_epoch(units, train)} an epoch), "
         f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
         f"{'on' if train.gradient_checkpointing else 'off'}, a checkpoint every {train.save_every}.",
+    ]
+
+
+def _processes(ready: Ready) -> List[str]:
+    here = world.here()
+    if here.size == 1:
+        return []
+    train = ready.settings.train
+    nodes = f" on {here.nodes} nodes" if here.nodes > 1 else ""
+    held = "a shard of the base each (FSDP)" if world.sharded() else "a whole base each (DDP)"
+    return [
+        f"Processes {here.size}{nodes}, {held}; each takes {train.accumulation // here.size} of the "
+        f"{train.accumulation} micro-batches of an update."
     ]

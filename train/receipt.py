@@ -15,6 +15,7 @@ from envdoc.train.config import flat
 from envdoc.train.fingerprint import file_sha256
 from envdoc.train.model import Precision
 from envdoc.train.outcome import Outcome
+from envdoc.train.parallel import world
 from envdoc.train.private import private
 from envdoc.train.ready import Ready
 from envdoc.train.told import RECEIPT
@@ -59,6 +60,8 @@ def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
         "held_out_losses": [list(pair) for pair in done.judgements],
         "adapter_step": done.adapter_step,
         "device": str(precision.device),
+        "processes": world.size(),
+        "nodes": world.here().nodes,
         "dtype": precision.dtype,
     }
 

@@ -7,6 +7,7 @@ from envdoc.train import page, plan, run_files, run_folder, usage
 from envdoc.train.errors import SaveError
 from envdoc.train.events import NAME as EVENTS
 from envdoc.train.events import Events
+from envdoc.train.parallel import world
 from envdoc.train.ready import Asked, Ready
 from envdoc.train.run_folder import shown
 
@@ -17,6 +18,9 @@ def recorded(asked: Asked) -> Iterator[Events]:
 
     Takes no Ready: this frame outlives the model.
     """
+    if not world.is_main():  # rank 0 keeps the record for all
+        yield Events(None)
+        return
     run_folder.clear(asked.folder, asked.resume)
     events = Events(asked.folder / EVENTS)
     try:
@@ -35,6 +39,8 @@ def begin(ready: Ready, events: Events) -> None:
     from envdoc.train import checkpoint, receipt
     from envdoc.train.trainer import total_steps
 
+    if not world.is_main():
+        return
     libraries = receipt.environment()
     try:
         run_files.write(ready, run_files.environment(ready, libraries))

@@ -1,12 +1,12 @@
 """The run's folder: what may lie there before a run starts, and what makes a resumed run the same run."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Dict, Optional
 
 from envdoc.train.config import Run, flat
 from envdoc.train.errors import ConfigError, ResumeError, SaveError
+from envdoc.train.parallel import world
 from envdoc.train.ready import Asked
 
 # What may differ between a run and its resumption: where things lie, and how often something is said or saved.
@@ -29,6 +29,8 @@ FREE_TO_CHANGE = {
     "eval.samples",
     "eval.sample_tokens",
     "report.to",
+    "parallel.join_seconds",
+    "parallel.allow_mixed",
 }
 
 # What a run leaves beside its checkpoints and its adapter.
@@ -69,7 +71,7 @@ def identity_of(settings: Run, corpus: Any, fingerprint: str, precision: Any) ->
     values["the base model's fingerprint"] = fingerprint
     values["the dtype"] = precision.dtype
     values["the kind of device"] = precision.device.type
-    values["world_size"] = int(os.environ.get("WORLD_SIZE", 1))  # processes, as torchrun tells it
+    values["world_size"] = world.size()
     return values
 
 

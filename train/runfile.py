@@ -58,6 +58,7 @@ RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "eval.patience": (lambda v: v >= 0, "0 or more"),
     "eval.sample_tokens": (lambda v: 1 <= v <= 4096, "from 1 to 4096"),
     "report.to": (lambda v: set(v) <= set(TRACKERS), f"none, or some of {', '.join(TRACKERS)}"),
+    "parallel.join_seconds": (lambda v: v >= 1, "at least 1"),
 }
 
 

@@ -24,6 +24,8 @@ from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
 from envdoc.train.packed import AS_IT_IS, Form
+from envdoc.train.parallel import own_files, shards, world
+from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.progress import say
 
 
@@ -50,6 +52,14 @@ def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     )
 
 
+def _full_anywhere(full: Optional[str]) -> Optional[str]:
+    """Whose memory is full in any rank, the same answer in all of them: they repeat the update together."""
+    if world.sharded():  # the others wait inside a pass, and cannot be asked
+        return full
+    last = world.most(world.rank() + 1 if full else 0)
+    return full if full or last == 0 else f"rank {last - 1}"
+
+
 class AdapterTrainer(Trainer):  # type: ignore[misc]
     """Trains the adapter of `model`; `identity` is written into each checkpoint."""
 
@@ -70,8 +80,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
         self.folder, self.identity, self.events = folder, identity, events
         self.measured: Dict[str, Any] = {}  # of the update that was just computed
-        self.history = History(folder)
-        self.guard = Guard(model, folder, train, precision, self.history, events)
+        own = world.own_folder(folder)  # where only rank 0 may write, the others write for themselves
+        self.history = History(own)
+        self.guard = Guard(model, own, train, precision, self.history, events)
+        self.exchange: Optional[Exchange] = None
         self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
         self.vocabulary = 0  # the last axis of the logits, known from the first forward pass on
@@ -119,21 +131,27 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         model.train()
         batches = inputs["micro_batches"]
         targets = self._labels_of_update(batches)
+        mine = world.share(batches, MASKED)
         start = random_state.take()
         while True:
-            parts = out_of_memory.cut(batches, self.halvings)
+            parts, full = out_of_memory.cut(mine, self.halvings), None
             try:
                 losses = self._passes(model, parts, targets)
-                break
             except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
                 full = out_of_memory.of_whom(error)
                 if full is None:
                     raise
-            self._halve(batches, full)
+            full = _full_anywhere(full)
+            if full is None:
+                break
+            self._halve(mine, full)
             random_state.put(start)  # without dropout, as if the smaller micro-batch had been asked for
+        self._exchange_gradients()
         loss = self._whole_loss(losses)
         if not math.isfinite(loss):
             place = next((at for at, part in enumerate(losses) if not math.isfinite(part)), len(losses) - 1)
+            if world.sharded():  # the ranks must call the model equally often
+                place = len(losses) - 1
             random_state.put(start)
             raise self.guard.not_finite(loss, lambda: self._forward_again(model, parts[: place + 1]))
         gradient = self._gradient_norm()
@@ -144,7 +162,9 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             # JSON has no infinity; with fp16 one means that loss scaling skips the update
             "grad_norm": gradient if gradient is not None and math.isfinite(gradient) else None,
             "tokens": sum(useful_tokens(batch) for batch in batches),
-            "padded_tokens": sum(part["input_ids"].numel() for part in parts),
+            "padded_tokens": sum(
+                part["input_ids"].numel() for part in out_of_memory.cut(batches, self.halvings)
+            ),
             "answer_tokens": targets,
         }
         return torch.tensor(loss, device=self.args.device)
@@ -157,7 +177,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             loss = answer_loss(logits, labels) / targets
             losses.append(loss.detach())
             del logits, labels  # else the last part's live on beside the next one's
-            self.accelerator.backward(loss)
+            self.accelerator.backward(loss * world.size())  # the engines take the mean over ranks
         return [float(loss) for loss in torch.stack(losses).tolist()]
 
     def _logits(self, model: Any, part: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -184,10 +204,18 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _whole_loss(self, losses: List[float]) -> float:
         """The loss of the whole update, over all processes."""
-        return sum(losses)
+        return world.add_up(sum(losses))[0]
+
+    def _exchange_gradients(self) -> None:
+        """The mean over all ranks, where they hold whole models; sharded engines exchange in the backward pass."""
+        if world.size() > 1 and not world.sharded():
+            self.exchange = self.exchange or Exchange(self.model)
+            self.exchange.average()
 
     def _gradient_norm(self) -> Optional[float]:
         """The norm of the whole gradient before clipping; None where another engine holds the gradients."""
+        if world.sharded():  # clipped here, since Trainer would take its own shard for the whole
+            return shards.clip(self.model, self.settings.max_grad_norm)
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
         if not gradients:
             return None
@@ -200,7 +228,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         before = out_of_memory.cut(batches, self.halvings)
         after = out_of_memory.cut(batches, self.halvings + 1)
         step, was, now = self.state.global_step + 1, _most_rows(before), _most_rows(after)
-        if len(before) == len(after) or self.args.world_size > 1:
+        if len(before) == len(after) or world.sharded():
             kept = checkpoint.newest(self.folder)
             raise ModelError(
                 f"{full[:1].upper()}{full[1:]} ran out of memory at step {step}"
@@ -226,11 +254,15 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any, metrics: Any = None) -> None:
         since, step = time.perf_counter(), self.state.global_step
-        adapter = starts.saved_tensors(self.model)
+        model = shards.whole_adapter(self.model) if world.sharded() else self.model
+        if not world.is_main():
+            own_files.contribute(self.folder, self.optimizer)
+            return
+        adapter = starts.saved_tensors(model)
         self.guard.check_moved(adapter)
         moment = checkpoint.Moment(
             step=step,
-            model=self.model,
+            model=model,
             adapter=adapter,
             optimizer=self.optimizer,
             scheduler=self.lr_scheduler,
@@ -241,25 +273,28 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             identity=self.identity,
         )
         written = checkpoint.write(self.folder, moment, self.settings.keep, self.spared)
+        own_files.done()
         size = sum(path.stat().st_size for path in written.iterdir())
         self.events.write(
             "checkpoint", step=step, bytes=size, seconds=time.perf_counter() - since, reread=True
         )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        checkpoint.load_adapter(Path(resume_from_checkpoint), self.model)
+        if not world.sharded():  # else before the base was cut into shards (fit)
+            checkpoint.load_adapter(Path(resume_from_checkpoint), self.model)
         self.halvings = checkpoint.halvings(Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: Optional[str]) -> None:
         if checkpoint_folder is not None:
             checkpoint.load_state(Path(checkpoint_folder), self.optimizer, self.lr_scheduler, self._scaler())
+            own_files.load_optimizer(Path(checkpoint_folder), self.optimizer)
 
     def _load_scaler(self, checkpoint_folder: Optional[str]) -> None:
         """Loaded with the optimizer; Trainer of transformers 5 would look for its own file."""
 
     def _load_rng_state(self, checkpoint_folder: Optional[str]) -> None:
         if checkpoint_folder is not None:
-            checkpoint.load_random(Path(checkpoint_folder))
+            own_files.load_random(Path(checkpoint_folder))
 
     def _scaler(self) -> Optional[Any]:
         return getattr(self.accelerator, "scaler", None)

@@ -34,6 +34,14 @@ def train(
     yes: bool = typer.Option(
         False, "--yes", "-y", help="Where the environment cannot train, take or build one that can, unasked."
     ),
+    nproc: str = typer.Option("1", "--nproc", metavar="N|auto", help="Processes here; auto: one a GPU."),
+    nnodes: int = typer.Option(1, "--nnodes", metavar="M", help="Machines that train together."),
+    node_rank: int = typer.Option(0, "--node-rank", metavar="R", help="Which of them this is, from 0."),
+    master_addr: Optional[str] = typer.Option(
+        None, "--master-addr", metavar="HOST", help="Node 0, as the others reach it."
+    ),
+    master_port: int = typer.Option(29400, "--master-port", metavar="PORT", help="A free port of node 0."),
+    restarts: int = typer.Option(3, "--restarts", metavar="N", help="New attempts after a process was lost."),
 ) -> None:
     """Train a LoRA adapter and prove that it is real. Alone: ./envdoc.yaml, or else a built-in example."""
     config, overrides = _run_file(run or [])
@@ -46,6 +54,10 @@ def train(
     arguments += ["--config", config] if config else []
     arguments += ["--dry-run"] if dry_run else []
     arguments += ["--resume"] if resume else []
+    if nproc != "1" or nnodes != 1:
+        arguments += ["--nproc", nproc, "--nnodes", str(nnodes), "--node-rank", str(node_rank)]
+        arguments += ["--master-port", str(master_port), "--restarts", str(restarts)]
+        arguments += ["--master-addr", master_addr] if master_addr else []
     from envdoc.doctor.handoff import context, launch
 
     told = context(snapshot)
