@@ -61,7 +61,7 @@ def take_out(model: Any, init: str, resumed: bool) -> None:
 
 def is_split(model: Any) -> bool:
     """True for a model whose adapter is trained beside a frozen start."""
-    return START in model.peft_config
+    return START in getattr(model, "peft_config", {})  # shards.WholeAdapter has none
 
 
 def joined(model: Any) -> Tuple[Tensors, Any]:

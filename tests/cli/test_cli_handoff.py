@@ -27,9 +27,10 @@ def pipeline(tmp_path, monkeypatch):
 
 def test_the_pipeline_is_where_the_package_says():
     """launch.py is found without importing the pipeline."""
+    before = "envdoc.train.launch" in sys.modules  # another test may have imported it
     assert "launch.py" == handoff.launcher().name
     assert handoff.launcher().is_file()
-    assert "envdoc.train.launch" not in sys.modules
+    assert before == ("envdoc.train.launch" in sys.modules)
 
 
 def test_the_exit_status_and_the_context_pass_through(pipeline):

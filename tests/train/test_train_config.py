@@ -175,7 +175,7 @@ def test_every_example_is_a_run_file(empty_folder):
 
     examples = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.yaml"))
 
-    assert ["qlora-4bit", "quickstart"] == [load(str(path), [])[0].name for path in examples]
+    assert ["qlora-4bit", "quickstart", "seed-chatglm"] == [load(str(path), [])[0].name for path in examples]
 
 
 def test_keys_that_do_not_go_together_are_refused(empty_folder):

@@ -37,8 +37,8 @@ print(json.dumps(told))
 FILL_AT_THE_END = """
 from envdoc.train import checkpoint
 whole = checkpoint.write
-def last(folder, moment, keep):
-    written = whole(folder, moment, keep)
+def last(folder, moment, keep, spared=None):
+    written = whole(folder, moment, keep, spared)
     if moment.step == 6 and not os.path.exists("full"):
         open("full", "w").close()
         free = os.statvfs(disk)

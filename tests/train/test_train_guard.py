@@ -68,7 +68,16 @@ print(json.dumps([len(tensors), finite, min(moved) > 0]))
     assert (
         "The adapter that last did well, after step 20, is in `last-good` of the run's folder." in bare.stderr
     )
-    assert ["base", "events.jsonl", "last-good", "steps.jsonl"] == left
+    expected = [
+        "base",
+        "environment.json",
+        "events.jsonl",
+        "last-good",
+        "report.html",
+        "run.yaml",
+        "steps.jsonl",
+    ]
+    assert expected == left
     assert [42, True, True] == judged
     assert "The last adapter that did well is that of `checkpoint-20`." in saved.stderr
     assert not (tmp_path / "runs/default/last-good").exists()

@@ -19,7 +19,7 @@ class Limit(TrainerCallback):
         resource.setrlimit(resource.RLIMIT_AS, (mapped + ({} << 20),) * 2)
 
 whole = fit.fit
-fit.fit = lambda trainer, resume, callbacks=(): whole(trainer, resume, [*callbacks, Limit()])
+fit.fit = lambda trainer, resume, callbacks=(), over=False: whole(trainer, resume, [*callbacks, Limit()], over)
 sys.exit(runpy.run_path(sys.argv[0])["main"](sys.argv[1:]))
 """
 
