@@ -130,8 +130,10 @@ def _print_anything() -> None:
     """A file name that the terminal's encoding lacks must not end a run of hours with a UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            with contextlib.suppress(OSError, ValueError):  # a stream whose descriptor is no longer what it was opened on
-            stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # its descriptor is no longer what it was opened on
+                stream.reconfigure(errors="backslashreplace")
 
 
 def train(words: List[str]) -> int:
