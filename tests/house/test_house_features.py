@@ -17,6 +17,11 @@ ROWS = [
     for line in TEXT.splitlines()
     if re.match(r"\| \d", line)
 ]
+TRAINERS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in TEXT.splitlines()
+    if re.match(r"\| T\d", line)
+]
 CODES = [rule.code for rule in all_rules()]
 
 
@@ -54,3 +59,24 @@ def test_every_code_exists():
     """A code or prefix in the table belongs to a rule."""
     told = set(re.findall(r"\b(?:DRV|GPU|TOR|PKG|BNB|PFT|TRF|TOK|SYS|NET|CFG)\d{2,3}\b", TEXT))
     assert set() == {code for code in told if not any(known.startswith(code) for known in CODES)}
+
+
+def test_every_row_of_the_trainers_study_is_there():
+    """74 rows, in their order: yes, part or no, and what shows each that is not no."""
+    assert list(range(1, 75)) == [int(row[0][1:]) for row in TRAINERS]
+    assert [] == [row for row in TRAINERS if len(row) != 5 or row[2] not in ("yes", "part", "no")]
+    assert [] == [row for row in TRAINERS if row[2] != "no" and not row[3]]
+
+
+@pytest.mark.parametrize("row", TRAINERS, ids=[row[0] for row in TRAINERS])
+def test_what_shows_a_feature_of_the_trainer_exists(row):
+    """A test by its file and name, a script or page of this repository, or a command of envdoc's with its options."""
+    shown = row[3].strip("`")
+    file, _, name = shown.partition("::")
+    if name:
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+    elif shown.startswith("envdoc "):
+        words = shown.split()
+        assert [] == [word for word in words[2:] if word.startswith("-") and word not in help_of(words[1])]
+    elif shown:
+        assert (ROOT / file).is_file()
