@@ -29,7 +29,9 @@ class Fault:
         """The fault in words."""
         told = f"The first output that is not finite is that of `{self.module or 'the model itself'}` ({self.kind})"
         if not self.weights_finite:
-            return f"{told}, whose weights are not finite."
+            return f"{told}, whose weights are not finite" + (
+                f" in fp16, which ends at {FP16_MAX:.0f}." if self.dtype == torch.float16 else "."
+            )
         if not self.inputs_finite:
             return f"{told}, whose input was not finite already."
         told += "; its input and its weights are finite"
@@ -43,6 +45,11 @@ class Fault:
     def hint(self) -> str:
         """What mends it, most likely."""
         if not self.weights_finite and "lora_" not in self.module:
+            if self.dtype == torch.float16:
+                return (
+                    "Use `model.dtype=bf16` (or fp32): weights beyond that are infinite in fp16. If it ends there too, "
+                    "the base model itself is damaged."
+                )
             return "The base model itself is damaged: load it anew and compare its files' hashes with their source."
         if self.overflow or self.dtype == torch.float16:
             return "Use `model.dtype=bf16` (or fp32), whose range is that of fp32."
