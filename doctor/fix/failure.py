@@ -87,7 +87,13 @@ def incomplete(failure: Failure) -> Failure:
 
 
 def _error_line(output: str) -> str:
-    """The line that names the error: pip writes `ERROR:`, uv `error:` and its causes below."""
-    marked = [line for line in output.splitlines() if re.match(r"\s*(ERROR:|error:|cause:|Caused by:)", line)]
+    """The line that names the error: pip writes `ERROR:`, uv `error:` and its causes below.
+
+    uv breaks a long line, as one with a long path is, and indents what follows.
+    """
+    whole = re.sub(
+        r"^(\s*(?:cause|Caused by): .*)\n\s+(?!cause:|Caused by:)(?=\S)", r"\1 ", output, flags=re.MULTILINE
+    )
+    marked = [line for line in whole.splitlines() if re.match(r"\s*(ERROR:|error:|cause:|Caused by:)", line)]
     text = re.sub(r"^(ERROR|error|cause|Caused by):\s*", "", last_line("\n".join(marked) or output))[:400]
     return text if text.endswith(".") else text + "."
