@@ -17,13 +17,13 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from envdoc.train import random_state, reread, starts
+from envdoc.train import optimizer_state, random_state, reread, starts
 from envdoc.train.config import Run, flat
 from envdoc.train.errors import Diverged, ResumeError, SaveError
 from envdoc.train.fingerprint import file_sha256
@@ -96,7 +96,7 @@ def write(run_folder: Path, moment: Moment, keep: int, spared: Optional[int] = N
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         save_adapter(moment.model, partial)
-        tensors, values = split(moment.optimizer.state_dict())
+        tensors, values = optimizer_state.split(moment.optimizer.state_dict())
         save_file(tensors, str(partial / OPTIMIZER_FILE))
         save_file(random_tensors(), str(partial / "random.safetensors"))
         state = {
@@ -190,7 +190,9 @@ def load_adapter(checkpoint: Path, model: Any) -> None:
 def load_state(checkpoint: Path, optimizer: Any, scheduler: Any, scaler: Optional[Any]) -> None:
     """Put optimizer, schedule and scaler back as they were."""
     state = _state(checkpoint)
-    optimizer.load_state_dict(joined(load_file(str(checkpoint / OPTIMIZER_FILE)), state["optimizer"]))
+    optimizer.load_state_dict(
+        optimizer_state.joined(load_file(str(checkpoint / OPTIMIZER_FILE)), state["optimizer"])
+    )
     scheduler.load_state_dict(state["scheduler"])
     if scaler is not None and state["scaler"]:
         scaler.load_state_dict(state["scaler"])
@@ -257,49 +259,6 @@ def _checkpoints(run_folder: Path) -> List[Path]:
         path for path in run_folder.glob(f"{PREFIX}*") if path.is_dir() and path.name[len(PREFIX) :].isdigit()
     ]
     return sorted(found, key=step_of, reverse=True)
-
-
-def split(state: Dict[str, Any]) -> Tuple[Dict[str, torch.Tensor], Dict[str, Any]]:
-    """An optimizer's state as tensors ("0.exp_avg") and the rest, which JSON can hold.
-
-    bitsandbytes keeps its 8-bit tensors one level deeper: "0.__bnb_optimizer_quant_state__.state1".
-    """
-    tensors: Dict[str, torch.Tensor] = {}
-    rest: Dict[str, Dict[str, Any]] = {}
-    for index, entry in state["state"].items():
-        for name, value in _flat_state(entry):
-            if isinstance(value, torch.Tensor):
-                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous().clone()
-            else:
-                rest.setdefault(str(index), {})[name] = value
-    return tensors, {"rest": rest, "param_groups": state["param_groups"]}
-
-
-def _flat_state(entry: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
-    for name, value in entry.items():
-        if isinstance(value, dict):
-            yield from ((f"{name}.{inner}", content) for inner, content in value.items())
-        else:
-            yield name, value
-
-
-def joined(tensors: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> Dict[str, Any]:
-    """What `split` took apart."""
-    state: Dict[int, Dict[str, Any]] = {}
-    flat = [
-        (int(index), name, value) for index, entry in values["rest"].items() for name, value in entry.items()
-    ]
-    for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        flat.append((int(index), name, tensor))
-    for place, name, value in flat:
-        entry = state.setdefault(place, {})
-        outer, _, inner = name.partition(".")
-        if inner:
-            entry.setdefault(outer, {})[inner] = value
-        else:
-            entry[outer] = value
-    return {"state": state, "param_groups": values["param_groups"]}
 
 
 def random_tensors() -> Dict[str, torch.Tensor]:

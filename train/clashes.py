@@ -57,6 +57,17 @@ CLASHES: Tuple[Clash, ...] = (
         "Leave one of them out.",
     ),
     Clash(
+        lambda run: run.parallel.strategy == "fsdp" and (run.lora.dora or run.lora.from_base),
+        "`parallel.strategy` is fsdp, and DoRA and starts from the base read whole weights, of which a process has a "
+        "shard.",
+        "Use `parallel.strategy=ddp`, or leave `lora.dora` and `lora.init` out.",
+    ),
+    Clash(
+        lambda run: run.parallel.strategy == "fsdp" and bool(run.eval.samples),
+        "`parallel.strategy` is fsdp, and `eval.samples` asks one process to generate: the others would not take part.",
+        "Use `parallel.strategy=ddp`, or leave `eval.samples` out.",
+    ),
+    Clash(
         lambda run: bool(run.data.eval_path) and run.data.eval_fraction > 0,
         "`data.eval_path` and `data.eval_fraction` are both given, and the rows to judge by come from one of them.",
         "Leave one of them out.",

@@ -218,6 +218,8 @@ def test_lists_of_texts_come_from_words_and_from_yaml(empty_folder):
             ["data.eval_path=a", "data.eval_fraction=0.1"],
             "`data.eval_path` and `data.eval_fraction` are both",
         ),
+        (["parallel.strategy=fsdp", "lora.dora=true"], "`parallel.strategy` is fsdp, and DoRA"),
+        (["parallel.strategy=fsdp", "eval.samples=a,b"], "`parallel.strategy` is fsdp, and `eval.samples`"),
         (["eval.patience=2"], "`eval.patience` is above 0, and no rows are held out to judge by."),
     ],
 )

@@ -4,7 +4,7 @@ torchrun itself tells every failing rank apart but ends with exit code 1 for all
 reason was, and gives ranks 30 seconds after a signal. Ours starts again only after failures that another attempt
 may not meet, lets the ranks finish the update and the checkpoint after a signal, and leaves nothing on the terminal.
 
-Read in torch 2.0.1 and run on 2.13.0: `LocalElasticAgent._start_workers`, `_monitor_workers`, `_pcontext`.
+Run on torch 2.13.0 and 2.11.0, on no older one: `LocalElasticAgent._start_workers`, `_monitor_workers`, `_pcontext`.
 """
 
 import contextlib

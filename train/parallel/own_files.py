@@ -32,13 +32,13 @@ def contribute(run_folder: Path, optimizer: Any) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    from envdoc.train import checkpoint
+    from envdoc.train import checkpoint, optimizer_state
 
     partial = run_folder / world.from_main(None)
     tensors = {f"random.{name}": tensor for name, tensor in checkpoint.random_tensors().items()}
     values = {"random": checkpoint.random_values()}
     if world.sharded():
-        held, values["optimizer"] = checkpoint.split(optimizer.state_dict())
+        held, values["optimizer"] = optimizer_state.split(optimizer.state_dict())
         tensors.update({f"optimizer.{name}": tensor for name, tensor in held.items()})
     try:
         save_file(tensors, str(partial / f"{stem()}.safetensors"))
@@ -71,11 +71,11 @@ def load_random(folder: Path) -> None:
 
 def load_optimizer(folder: Path, optimizer: Any) -> None:
     """Put this rank's shard of the optimizer back; where ranks hold whole models, rank 0's is everybody's."""
-    from envdoc.train import checkpoint
+    from envdoc.train import optimizer_state
 
     if world.sharded() and not world.is_main():
         held = _tensors(folder, "optimizer.")
-        optimizer.load_state_dict(checkpoint.joined(held, _values(folder)["optimizer"]))
+        optimizer.load_state_dict(optimizer_state.joined(held, _values(folder)["optimizer"]))
 
 
 def check_shared(run_folder: Path) -> None:
