@@ -91,9 +91,7 @@ def _error_line(output: str) -> str:
 
     uv breaks a long line, as one with a long path is, and indents what follows.
     """
-    whole = re.sub(
-        r"^(\s*(?:cause|Caused by): .*)\n\s+(?!cause:|Caused by:)(?=\S)", r"\1 ", output, flags=re.MULTILINE
-    )
+    whole = re.sub(r"\n {8,}(?=\S)", " ", output)
     marked = [line for line in whole.splitlines() if re.match(r"\s*(ERROR:|error:|cause:|Caused by:)", line)]
     text = re.sub(r"^(ERROR|error|cause|Caused by):\s*", "", last_line("\n".join(marked) or output))[:400]
     return text if text.endswith(".") else text + "."
