@@ -5,12 +5,11 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from overlaid import install
-from train_children import LAUNCH, LIMIT_SECONDS, environment, losses, receipt, started
+from train_children import LAUNCH, LIMIT_SECONDS, environment, losses, receipt, started, wait_for
 
 RUN = ["train.batch_size=4", "train.accumulation=2", "lora.dropout=0", "train.log_every=1", "train.keep=99"]
 
@@ -33,14 +32,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
-
-
-def wait_for(path, process):
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not path.exists():
-        assert process.poll() is None, f"The run ended before {path.name} was there."
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import signal
 import struct
 import subprocess
 import termios
-import time
 
 import pytest
-from train_children import LIMIT_SECONDS, losses, receipt, started
+from train_children import LIMIT_SECONDS, losses, receipt, started, wait_for
 
 # 15 updates an epoch: checkpoints fall inside epochs and on their boundary; dropout makes the random states count.
 RUN = ["train.steps=40", "train.save_every=5", "train.keep=100", "lora.dropout=0.1", "train.log_every=1"]
@@ -26,14 +25,6 @@ def whole(launch_many, tmp_path_factory):
     (done,) = launch_many(folder, ["train", *RUN])
     assert 0 == done["code"], done["err"]
     return folder
-
-
-def wait_for(path, process):
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not path.exists():
-        assert process.poll() is None, f"The run ended before {path.name} was there."
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def assert_same(run_folder, other):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,3 +59,12 @@ def receipt(run_folder):
 def losses(run_folder):
     """Every (step, loss) of a finished run."""
     return receipt(run_folder)["training"]["losses"]
+
+
+def wait_for(path, process):
+    """Until the path is there; fails where the run ends first."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not path.exists():
+        assert process.poll() is None, f"The run ended before {path.name} was there."
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
