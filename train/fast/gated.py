@@ -1,0 +1,151 @@
+"""silu(gate + hg Bg^T) * (up + hu Bu^T) and its way back, each in one pass over memory on a GPU.
+
+gate, up: (tokens, inner) products with the frozen weights; hg, hu: (tokens, r); Bg, Bu: (inner, r), already scaled.
+The low-rank parts are made a tile at a time where gate and up lie in registers. Without Triton: the same in torch.
+"""
+
+from typing import Any, Optional, Tuple
+
+import torch
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # a CPU build of torch, or one without its compiler
+    triton = None
+
+ROWS, COLUMNS = 32, 128  # of a tile
+SMALLEST = 16  # the shortest side of a product that a tensor core takes
+
+
+def forward(
+    gate: torch.Tensor,
+    up: torch.Tensor,
+    hg: torch.Tensor,
+    hu: torch.Tensor,
+    bg: torch.Tensor,
+    bu: torch.Tensor,
+) -> torch.Tensor:
+    """The activation, (tokens, inner)."""
+    if not _on_gpu(gate):
+        whole_gate, whole_up = gate + hg @ bg.t(), up + hu @ bu.t()
+        return torch.nn.functional.silu(whole_gate) * whole_up
+    act = torch.empty_like(gate)
+    with torch.cuda.device(gate.device):
+        _forward[_grid(gate)](gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **_tile(bg))
+    return act
+
+
+def backward(
+    dact: torch.Tensor,
+    gate: torch.Tensor,
+    up: torch.Tensor,
+    hg: torch.Tensor,
+    hu: torch.Tensor,
+    bg: torch.Tensor,
+    bu: torch.Tensor,
+    dh: Optional[torch.Tensor],
+    a: torch.Tensor,
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """The gradients of gate and up, written over gate and up; `dact` still lacks dh A, where there is a `dh`."""
+    if not _on_gpu(gate):
+        if dh is not None:
+            dact = dact + dh @ a
+        whole_gate, whole_up = gate + hg @ bg.t(), up + hu @ bu.t()
+        sigmoid = torch.sigmoid(whole_gate)
+        silu = whole_gate * sigmoid
+        dup = dact * silu
+        dgate = dact * whole_up * (silu * (1 - sigmoid) + sigmoid)
+        return dgate, dup
+    with torch.cuda.device(gate.device):
+        _backward[_grid(gate)](
+            dact, gate, up, hg, hu, bg, bu, dh if dh is not None else dact, a,
+            *_sizes(gate, hg, bg), dh.stride(0) if dh is not None else 0, HAS_DH=dh is not None, **_tile(bg),
+        )  # fmt: skip
+    return gate, up
+
+
+def _on_gpu(tensor: torch.Tensor) -> bool:
+    return triton is not None and tensor.is_cuda
+
+
+def _grid(gate: torch.Tensor) -> Tuple[int, int]:
+    return triton.cdiv(gate.shape[0], ROWS), triton.cdiv(gate.shape[1], COLUMNS)
+
+
+def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, int, int, int]:
+    return gate.shape[0], gate.shape[1], b.shape[1], h.stride(0)
+
+
+def _tile(b: torch.Tensor) -> Any:
+    return {
+        "RANK": max(SMALLEST, triton.next_power_of_2(b.shape[1])), "ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 4
+    }  # fmt: skip
+
+
+if triton is not None:
+
+    @triton.jit
+    def _low_rank(h, b, rows, columns, ranks, tokens, inner, r, h_stride):  # type: ignore[no-untyped-def]
+        """A tile of h B^T, fp32."""
+        left = tl.load(
+            h + rows[:, None] * h_stride + ranks[None, :],
+            mask=(rows[:, None] < tokens) & (ranks[None, :] < r),
+            other=0.0,
+        )
+        right = tl.load(
+            b + columns[None, :] * r + ranks[:, None],
+            mask=(columns[None, :] < inner) & (ranks[:, None] < r),
+            other=0.0,
+        )
+        return tl.dot(left, right, input_precision="ieee")  # else fp32 would be rounded to TF32
+
+    @triton.jit
+    def _forward(  # type: ignore[no-untyped-def]
+        gate, up, hg, hu, bg, bu, act, tokens, inner, r, h_stride,
+        RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    ):  # fmt: skip
+        rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+        columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+        ranks = tl.arange(0, RANK)
+        places = rows[:, None] * inner + columns[None, :]
+        inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
+        g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
+        u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
+        g += _low_rank(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride)
+        u += _low_rank(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride)
+        y = g * tl.sigmoid(g) * u
+        tl.store(act + places, y.to(act.dtype.element_ty), mask=inside)
+
+    @triton.jit
+    def _backward(  # type: ignore[no-untyped-def]
+        dact, gate, up, hg, hu, bg, bu, dh, a, tokens, inner, r, h_stride, dh_stride,
+        HAS_DH: tl.constexpr, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    ):  # fmt: skip
+        rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+        columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+        ranks = tl.arange(0, RANK)
+        places = rows[:, None] * inner + columns[None, :]
+        inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
+        d = tl.load(dact + places, mask=inside, other=0.0).to(tl.float32)
+        if HAS_DH:
+            left = tl.load(
+                dh + rows[:, None] * dh_stride + ranks[None, :],
+                mask=(rows[:, None] < tokens) & (ranks[None, :] < r),
+                other=0.0,
+            )
+            right = tl.load(
+                a + ranks[:, None].to(tl.int64) * inner + columns[None, :],
+                mask=(ranks[:, None] < r) & (columns[None, :] < inner),
+                other=0.0,
+            )
+            d += tl.dot(left, right, input_precision="ieee")
+        g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
+        u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
+        g += _low_rank(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride)
+        u += _low_rank(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride)
+        sigmoid = tl.sigmoid(g)
+        silu = g * sigmoid
+        tl.store(up + places, (d * silu).to(up.dtype.element_ty), mask=inside)
+        dg = d * u * (silu * (1 - sigmoid) + sigmoid)
+        tl.store(gate + places, dg.to(gate.dtype.element_ty), mask=inside)

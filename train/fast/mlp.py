@@ -1,0 +1,106 @@
+"""The whole gated MLP with LoRA on its three layers as one step of autograd: down(silu(gate(x)) * up(x)).
+
+What is kept for the backward pass is what cannot be had again cheaply: x, the two products with the frozen weights,
+and their activation. The low-rank parts of gate and up are added inside the kernel that reads those products anyway,
+and so is that of down on the way back: 1.4 GB less to move in each layer of a 7B model at 8,192 tokens.
+"""
+
+from typing import Any, List, Tuple
+
+import torch
+
+from envdoc.train.fast import frozen, gated
+from envdoc.train.fast.lora import (
+    Copies,
+    Part,
+    add_product,
+    back_through,
+    dropped,
+    fits,
+    gradients,
+    rate,
+    split,
+)
+
+LAYERS = ("gate_proj", "up_proj", "down_proj")
+
+
+class _Gated(torch.autograd.Function):
+    """x (..., hidden) -> (..., hidden)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, fused: Any, dropout: float, *parameters: torch.Tensor) -> Any:
+        flat, dtype = x.reshape(-1, x.shape[-1]), x.dtype
+        a, bs = fused.rise_copies.fresh(dtype)
+        a_down, (b_down,) = fused.fall_copies.fresh(dtype)
+        seen, kept = dropped(flat, dropout)
+        h = seen @ a.t()
+        gate, up = (
+            torch.nn.functional.linear(flat, frozen.weight_of(part.base, dtype)) for part in fused.rise
+        )
+        act = gated.forward(gate, up, *split(h, fused.rise), *bs)
+        seen_down, kept_down = dropped(act, dropout)
+        h_down = seen_down @ a_down.t()
+        y = torch.nn.functional.linear(act, frozen.weight_of(fused.fall.base, dtype))
+        y.addmm_(h_down, b_down.t())
+        masks = [] if kept is None else [kept, kept_down]
+        ctx.save_for_backward(seen, h, a, *bs, gate, up, seen_down, h_down, a_down, b_down, *masks)
+        ctx.fused, ctx.dropout, ctx.shape = fused, dropout, x.shape
+        return y.view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, dy: torch.Tensor) -> Any:
+        seen, h, a, b_gate, b_up, gate, up, seen_down, h_down, a_down, b_down, *masks = ctx.saved_tensors
+        kept, kept_down = masks or (None, None)
+        fused, flat = ctx.fused, dy.reshape(-1, dy.shape[-1])
+        dh_down = flat @ b_down
+        das_down, dbs_down = gradients([fused.fall], seen_down, h_down, dh_down, [flat])
+        dact = back_through([flat], [fused.fall])
+        if kept_down is not None:
+            add_product(dact, dh_down, a_down, kept_down, ctx.dropout)
+            dh_down = None
+        # The two products are needed no more, and their gradients take their place.
+        rise = split(h, fused.rise)
+        dgate, dup = gated.backward(dact, gate, up, *rise, b_gate, b_up, dh_down, a_down)
+        del dact
+        dh = torch.cat([dgate @ b_gate, dup @ b_up], dim=1)
+        dx = None
+        if ctx.needs_input_grad[0]:
+            dx = back_through([dgate, dup], fused.rise)
+            add_product(dx, dh, a, kept, ctx.dropout)
+            dx = dx.view(ctx.shape)
+        das, dbs = gradients(fused.rise, seen, h, dh, [dgate, dup])
+        return (dx, None, None, *das, *das_down, *dbs, *dbs_down)
+
+
+class GatedMlp:
+    """An MLP of gate_proj, up_proj, down_proj and SiLU whose three layers carry LoRA."""
+
+    def __init__(self, module: Any) -> None:
+        gate, up, down = (Part(getattr(module, name)) for name in LAYERS)
+        self.rise: List[Part] = [gate, up]
+        self.fall = down
+        self.rise_copies, self.fall_copies = Copies(self.rise), Copies([down])
+        self.plain = module.forward
+
+    @property
+    def parts(self) -> Tuple[Part, ...]:
+        """gate, up, down."""
+        return (*self.rise, self.fall)
+
+    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """The MLP's output; the plain way where an adapter is merged or switched off."""
+        if args or kwargs or not all(part.is_on for part in self.parts) or not fits(x, self.parts):
+            return self.plain(x, *args, **kwargs)  # type: ignore[no-any-return]
+        layer = self.fall.layer
+        parameters = [part.a for part in self.parts] + [part.b for part in self.parts]
+        result: torch.Tensor = _Gated.apply(x, self, rate(layer) if layer.training else 0.0, *parameters)
+        return result
+
+
+def can_be_fused(module: Any) -> bool:
+    """True for three layers without bias and SiLU between them, as in Llama, Mistral and Qwen."""
+    activation = getattr(module, "act_fn", None)
+    return type(activation).__name__ in ("SiLU", "SiLUActivation") and all(
+        getattr(module, name).get_base_layer().bias is None for name in LAYERS
+    )
