@@ -6,11 +6,11 @@ an adapter of another name. Only `forward` of the instances is replaced; weights
 
 from collections import Counter
 from functools import partial
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, mlp
+from envdoc.train.fast import frozen, layer, mlp
 from envdoc.train.fast.lora import ADAPTER, Group
 
 # Layers that transformers' models call with one and the same input. Only a guess that pays: Group looks at the input.
@@ -26,11 +26,11 @@ def fuse(model: Any) -> Tuple[str, ...]:
     """Replace the forward of LoRA layers by that of their group. Returns a note for what stays peft's own."""
     left: Counter = Counter()
     fit = {}
-    for layer in model.modules():
-        if hasattr(layer, "lora_A"):
-            reason = _reason(layer)
+    for module in model.modules():
+        if hasattr(module, "lora_A"):
+            reason = _reason(module)
             if reason is None:
-                fit[id(layer)] = layer
+                fit[id(module)] = module
             else:
                 left[reason] += 1
     taken: Set[int] = set()
@@ -41,9 +41,13 @@ def fuse(model: Any) -> Tuple[str, ...]:
             taken.update(id(named[name]) for name in mlp.LAYERS)
         for layers in _groups(named, fit, taken):
             group = Group(layers)
-            for place, layer in enumerate(layers):
-                layer.forward = partial(group.forward, place)
-                taken.add(id(layer))
+            for place, child in enumerate(layers):
+                child.forward = partial(group.forward, place)
+                taken.add(id(child))
+    for module in list(model.modules()):
+        found = layer.of(module)
+        if found is not None:
+            module.forward = found.forward
     return tuple(
         f"{count} LoRA layer{'s' if count > 1 else ''} stay{'' if count > 1 else 's'} as peft computes them: {reason}."
         for reason, count in left.items()
@@ -53,9 +57,9 @@ def fuse(model: Any) -> Tuple[str, ...]:
 def unfuse(model: Any) -> None:
     """Every layer as peft and transformers compute it."""
     for module in model.modules():
-        if getattr(module.__dict__.get("forward"), "func", None) is not None or isinstance(
-            getattr(module.__dict__.get("forward"), "__self__", None), mlp.GatedMlp
-        ):
+        ours = module.__dict__.get("forward")
+        owner = getattr(getattr(ours, "func", ours), "__self__", None)
+        if isinstance(owner, (Group, mlp.GatedMlp, layer.Layer)):
             del module.forward
 
 
@@ -92,6 +96,6 @@ def _reason(layer: Any) -> Optional[str]:
     return None
 
 
-def fused_layers(model: Any) -> Sequence[Any]:
-    """The modules whose forward is replaced."""
-    return [module for module in model.modules() if "forward" in module.__dict__]
+def is_fused(model: Any) -> bool:
+    """True where at least one module's forward is replaced."""
+    return any("forward" in module.__dict__ for module in model.modules())

@@ -4,18 +4,16 @@ gate, up: (tokens, inner) products with the frozen weights; hg, hu: (tokens, r);
 The low-rank parts are made a tile at a time where gate and up lie in registers. Without Triton: the same in torch.
 """
 
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 import torch
 
-try:
-    import triton
-    import triton.language as tl
-except ImportError:  # a CPU build of torch, or one without its compiler
-    triton = None
+from envdoc.train.fast.low_rank import grid, tile, triton
 
-ROWS, COLUMNS = 32, 128  # of a tile
-SMALLEST = 16  # the shortest side of a product that a tensor core takes
+if triton is not None:
+    import triton.language as tl
+
+    from envdoc.train.fast.low_rank import product
 
 
 def forward(
@@ -32,7 +30,7 @@ def forward(
         return torch.nn.functional.silu(whole_gate) * whole_up
     act = torch.empty_like(gate)
     with torch.cuda.device(gate.device):
-        _forward[_grid(gate)](gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **_tile(bg))
+        _forward[grid(gate)](gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **tile(bg))
     return act
 
 
@@ -58,9 +56,9 @@ def backward(
         dgate = dact * whole_up * (silu * (1 - sigmoid) + sigmoid)
         return dgate, dup
     with torch.cuda.device(gate.device):
-        _backward[_grid(gate)](
+        _backward[grid(gate)](
             dact, gate, up, hg, hu, bg, bu, dh if dh is not None else dact, a,
-            *_sizes(gate, hg, bg), dh.stride(0) if dh is not None else 0, HAS_DH=dh is not None, **_tile(bg),
+            *_sizes(gate, hg, bg), dh.stride(0) if dh is not None else 0, HAS_DH=dh is not None, **tile(bg),
         )  # fmt: skip
     return gate, up
 
@@ -69,36 +67,11 @@ def _on_gpu(tensor: torch.Tensor) -> bool:
     return triton is not None and tensor.is_cuda
 
 
-def _grid(gate: torch.Tensor) -> Tuple[int, int]:
-    return triton.cdiv(gate.shape[0], ROWS), triton.cdiv(gate.shape[1], COLUMNS)
-
-
 def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, int, int, int]:
     return gate.shape[0], gate.shape[1], b.shape[1], h.stride(0)
 
 
-def _tile(b: torch.Tensor) -> Any:
-    return {
-        "RANK": max(SMALLEST, triton.next_power_of_2(b.shape[1])), "ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 4
-    }  # fmt: skip
-
-
 if triton is not None:
-
-    @triton.jit
-    def _low_rank(h, b, rows, columns, ranks, tokens, inner, r, h_stride):  # type: ignore[no-untyped-def]
-        """A tile of h B^T, fp32."""
-        left = tl.load(
-            h + rows[:, None] * h_stride + ranks[None, :],
-            mask=(rows[:, None] < tokens) & (ranks[None, :] < r),
-            other=0.0,
-        )
-        right = tl.load(
-            b + columns[None, :] * r + ranks[:, None],
-            mask=(columns[None, :] < inner) & (ranks[:, None] < r),
-            other=0.0,
-        )
-        return tl.dot(left, right, input_precision="ieee")  # else fp32 would be rounded to TF32
 
     @triton.jit
     def _forward(  # type: ignore[no-untyped-def]
@@ -112,8 +85,8 @@ if triton is not None:
         inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
         g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
         u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
-        g += _low_rank(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride)
-        u += _low_rank(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride)
+        g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
+        u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
         y = g * tl.sigmoid(g) * u
         tl.store(act + places, y.to(act.dtype.element_ty), mask=inside)
 
@@ -129,21 +102,11 @@ if triton is not None:
         inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
         d = tl.load(dact + places, mask=inside, other=0.0).to(tl.float32)
         if HAS_DH:
-            left = tl.load(
-                dh + rows[:, None] * dh_stride + ranks[None, :],
-                mask=(rows[:, None] < tokens) & (ranks[None, :] < r),
-                other=0.0,
-            )
-            right = tl.load(
-                a + ranks[:, None].to(tl.int64) * inner + columns[None, :],
-                mask=(ranks[:, None] < r) & (columns[None, :] < inner),
-                other=0.0,
-            )
-            d += tl.dot(left, right, input_precision="ieee")
+            d += product(dh, a, rows, columns, ranks, tokens, inner, r, dh_stride, 1, inner)
         g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
         u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
-        g += _low_rank(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride)
-        u += _low_rank(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride)
+        g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
+        u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
         sigmoid = tl.sigmoid(g)
         silu = g * sigmoid
         tl.store(up + places, (d * silu).to(up.dtype.element_ty), mask=inside)

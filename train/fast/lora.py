@@ -16,6 +16,7 @@ import torch
 from envdoc.train.fast import frozen
 
 ADAPTER = "default"
+WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
 
 
 class Part:
@@ -33,7 +34,7 @@ class Part:
 
 
 class Copies:
-    """The matrices of some parts in the dtype of the computation, A stacked and B scaled; made anew after an update."""
+    """The matrices of some parts in the dtype of the computation, A stacked and scaled; made anew after an update."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
@@ -42,12 +43,12 @@ class Copies:
         self.bs: List[torch.Tensor] = []
 
     def fresh(self, dtype: torch.dtype) -> Tuple[torch.Tensor, List[torch.Tensor]]:
-        """A (sum of r, in) and each s B (out, r). Never written to once made: a backward pass may still need them."""
+        """s A (sum of r, in) and each B (out, r). Never written to once made: a backward pass may still need them."""
         now = (dtype, *((p.data_ptr(), p._version) for part in self.parts for p in (part.a, part.b)))
         if now != self.made_of:
             with torch.no_grad():
-                self.a = torch.cat([part.a.detach() for part in self.parts]).to(dtype)
-                self.bs = [(part.b.detach() * part.scale).to(dtype) for part in self.parts]
+                self.a = torch.cat([part.a.detach() * part.scale for part in self.parts]).to(dtype)
+                self.bs = [part.b.detach().to(dtype) for part in self.parts]
             self.made_of = now
         return self.a, self.bs
 
@@ -167,9 +168,15 @@ def gradients(
     parts: Sequence[Part], seen: torch.Tensor, h: torch.Tensor, dh: torch.Tensor, dys: Sequence[torch.Tensor]
 ) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
     """Those of every A (r, in) and B (out, r), in the parameters' dtype."""
-    da = (dh.t() @ seen).to(parts[0].a.dtype)
-    das = list(da.split([part.a.shape[0] for part in parts]))
-    dbs = [
-        (dy.t() @ own).to(part.b.dtype).mul_(part.scale) for dy, own, part in zip(dys, split(h, parts), parts)
-    ]
+    das = list(product(dh.t(), seen, parts[0].a.dtype).split([part.a.shape[0] for part in parts]))
+    for da, part in zip(das, parts):
+        da.mul_(part.scale)
+    dbs = [product(dy.t(), own, part.b.dtype) for dy, own, part in zip(dys, split(h, parts), parts)]
     return das, dbs
+
+
+def product(left: torch.Tensor, right: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """left right, added up in fp32 and, where torch can (2.8, CUDA), never rounded to 16 bits on the way."""
+    if left.dtype != dtype and left.is_cuda and WIDE_RESULT:
+        return torch.mm(left, right, out_dtype=dtype)
+    return (left @ right).to(dtype)

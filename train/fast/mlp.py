@@ -5,11 +5,11 @@ and their activation. The low-rank parts of gate and up are added inside the ker
 and so is that of down on the way back: 1.4 GB less to move in each layer of a 7B model at 8,192 tokens.
 """
 
-from typing import Any, List, Tuple
+from typing import Any, List, Optional, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, gated
+from envdoc.train.fast import frozen, gated, low_rank
 from envdoc.train.fast.lora import (
     Copies,
     Part,
@@ -29,7 +29,9 @@ class _Gated(torch.autograd.Function):
     """x (..., hidden) -> (..., hidden)."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, fused: Any, dropout: float, *parameters: torch.Tensor) -> Any:
+    def forward(
+        ctx: Any, x: torch.Tensor, residual: Any, fused: Any, dropout: float, *parameters: torch.Tensor
+    ) -> Any:
         flat, dtype = x.reshape(-1, x.shape[-1]), x.dtype
         a, bs = fused.rise_copies.fresh(dtype)
         a_down, (b_down,) = fused.fall_copies.fresh(dtype)
@@ -42,7 +44,7 @@ class _Gated(torch.autograd.Function):
         seen_down, kept_down = dropped(act, dropout)
         h_down = seen_down @ a_down.t()
         y = torch.nn.functional.linear(act, frozen.weight_of(fused.fall.base, dtype))
-        y.addmm_(h_down, b_down.t())
+        low_rank.add_(y, h_down, b_down, None if residual is None else residual.reshape(y.shape))
         masks = [] if kept is None else [kept, kept_down]
         ctx.save_for_backward(seen, h, a, *bs, gate, up, seen_down, h_down, a_down, b_down, *masks)
         ctx.fused, ctx.dropout, ctx.shape = fused, dropout, x.shape
@@ -70,7 +72,7 @@ class _Gated(torch.autograd.Function):
             add_product(dx, dh, a, kept, ctx.dropout)
             dx = dx.view(ctx.shape)
         das, dbs = gradients(fused.rise, seen, h, dh, [dgate, dup])
-        return (dx, None, None, *das, *das_down, *dbs, *dbs_down)
+        return (dx, dy if ctx.needs_input_grad[1] else None, None, None, *das, *das_down, *dbs, *dbs_down)
 
 
 class GatedMlp:
@@ -88,19 +90,25 @@ class GatedMlp:
         """gate, up, down."""
         return (*self.rise, self.fall)
 
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """The MLP's output; the plain way where an adapter is merged or switched off."""
-        if args or kwargs or not all(part.is_on for part in self.parts) or not fits(x, self.parts):
-            return self.plain(x, *args, **kwargs)  # type: ignore[no-any-return]
+    def takes(self, x: torch.Tensor) -> bool:
+        """False where an adapter is merged or switched off, or the input is of another dtype."""
+        return all(part.is_on for part in self.parts) and fits(x, self.parts)
+
+    def forward(self, x: torch.Tensor, residual: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """The MLP's output, with the residual added where there is one (for which `takes` must hold)."""
+        if not self.takes(x):
+            return self.plain(x)  # type: ignore[no-any-return]
         layer = self.fall.layer
         parameters = [part.a for part in self.parts] + [part.b for part in self.parts]
-        result: torch.Tensor = _Gated.apply(x, self, rate(layer) if layer.training else 0.0, *parameters)
+        dropout = rate(layer) if layer.training else 0.0
+        result: torch.Tensor = _Gated.apply(x, residual, self, dropout, *parameters)
         return result
 
 
 def can_be_fused(module: Any) -> bool:
     """True for three layers without bias and SiLU between them, as in Llama, Mistral and Qwen."""
     activation = getattr(module, "act_fn", None)
-    return type(activation).__name__ in ("SiLU", "SiLUActivation") and all(
-        getattr(module, name).get_base_layer().bias is None for name in LAYERS
+    is_silu = (
+        type(activation).__name__ in ("SiLU", "SiLUActivation") or type(module).__name__ == "LigerSwiGLUMLP"
     )
+    return is_silu and all(getattr(module, name).get_base_layer().bias is None for name in LAYERS)

@@ -1,0 +1,74 @@
+"""y += h B^T (+ residual) in one pass over y on a GPU: the low-rank part of a LoRA layer, added where y lies.
+
+y: (tokens, out); h: (tokens, r); B: (out, r); residual: (tokens, out) or None.
+"""
+
+from typing import Any, Optional
+
+import torch
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # a CPU build of torch, or one without its compiler
+    triton = None
+
+ROWS, COLUMNS = 32, 128  # of a tile
+SMALLEST = 16  # the shortest side of a product that a tensor core takes
+
+
+def add_(
+    y: torch.Tensor, h: torch.Tensor, b: torch.Tensor, residual: Optional[torch.Tensor] = None
+) -> torch.Tensor:
+    """y, written over."""
+    if triton is None or not y.is_cuda or residual is None:
+        y.addmm_(h, b.t())
+        return y if residual is None else y.add_(residual)
+    with torch.cuda.device(y.device):
+        _add[grid(y)](
+            y, h, b, residual.contiguous(), y.shape[0], y.shape[1], b.shape[1], h.stride(0), **tile(b)
+        )
+    return y
+
+
+def grid(y: torch.Tensor) -> Any:
+    """A program for each tile."""
+    return triton.cdiv(y.shape[0], ROWS), triton.cdiv(y.shape[1], COLUMNS)
+
+
+def tile(b: torch.Tensor) -> Any:
+    """What the kernels are compiled for; a rank is filled up with zeros."""
+    rank = max(SMALLEST, triton.next_power_of_2(b.shape[1]))
+    return {"RANK": rank, "ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 4}
+
+
+if triton is not None:
+
+    @triton.jit
+    def product(left, right, rows, columns, ranks, tokens, width, r, left_stride, row_step, rank_step):  # type: ignore[no-untyped-def]
+        """A tile of left right^T, fp32: left (tokens, r), right (width, r) with the given steps between elements."""
+        first = tl.load(
+            left + rows[:, None] * left_stride + ranks[None, :],
+            mask=(rows[:, None] < tokens) & (ranks[None, :] < r),
+            other=0.0,
+        )
+        second = tl.load(
+            right + columns[None, :].to(tl.int64) * row_step + ranks[:, None] * rank_step,
+            mask=(columns[None, :] < width) & (ranks[:, None] < r),
+            other=0.0,
+        )
+        return tl.dot(first, second, input_precision="ieee")  # else fp32 would be rounded to TF32
+
+    @triton.jit
+    def _add(  # type: ignore[no-untyped-def]
+        y, h, b, residual, tokens, width, r, h_stride,
+        RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    ):  # fmt: skip
+        rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+        columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+        places = rows[:, None] * width + columns[None, :]
+        inside = (rows[:, None] < tokens) & (columns[None, :] < width)
+        whole = tl.load(y + places, mask=inside, other=0.0).to(tl.float32)
+        whole += tl.load(residual + places, mask=inside, other=0.0).to(tl.float32)
+        whole += product(h, b, rows, columns, tl.arange(0, RANK), tokens, width, r, h_stride, r, 1)
+        tl.store(y + places, whole.to(y.dtype.element_ty), mask=inside)
