@@ -1,0 +1,160 @@
+"""LoRA layers computed together (train/fast) give peft's numbers, and can be taken back."""
+
+FAMILIES = """
+import collections, torch
+from transformers import AutoModelForCausalLM, CONFIG_MAPPING
+from peft import LoraConfig, get_peft_model
+from envdoc.train.fast import fuse
+
+torch.set_num_threads(1)
+SIZES = dict(vocab_size=256, hidden_size=64, intermediate_size=160, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, head_dim=16, pad_token_id=0)
+
+def laid(kind, dtype=torch.float32, targets="all-linear", dropout=0.0, **lora):
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**SIZES)).to(dtype)
+    base.config.use_cache = False
+    model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, lora_dropout=dropout,
+                                            target_modules=targets, fan_in_fan_out=kind == "gpt2", **lora))
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    return model
+
+IDS = torch.randint(0, 256, (3, 40), generator=torch.Generator().manual_seed(1))
+
+def gradients(model):
+    model.zero_grad()
+    loss = model(input_ids=IDS, labels=IDS).loss
+    loss.backward()
+    return float(loss.detach()), {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+
+def apart(first, second):
+    return max(float((first[n] - second[n]).norm() / first[n].norm()) for n in first)
+
+def owners(model):
+    found = (module.__dict__.get("forward") for module in model.modules())
+    kinds = [type(getattr(f, "func", f).__self__).__name__ for f in found if f is not None]
+    return dict(collections.Counter(kinds))
+"""
+
+ALL = """
+told = {}
+for kind in ("llama", "mistral", "qwen2", "qwen3", "gemma", "glm", "phi3", "phi", "gpt_neox", "gpt2", "granite", "mixtral"):
+    model = laid(kind).eval()
+    loss, wanted = gradients(model)
+    notes = fuse.fuse(model)
+    again, found = gradients(model)
+    replaced = owners(model)
+    fuse.unfuse(model)
+    back, _ = gradients(model)
+    told[kind] = {"owners": replaced, "notes": notes, "loss": abs(loss - again), "apart": apart(wanted, found),
+                  "back": back == loss and not fuse.is_fused(model)}
+print(json.dumps(told))
+"""
+
+SWITCHES = """
+told = {}
+model = laid("llama").train()
+fuse.fuse(model)
+loss, whole = gradients(model)
+model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+model.enable_input_require_grads()
+again, found = gradients(model)
+told["checkpointing"] = [loss == again, apart(whole, found)]
+model.gradient_checkpointing_disable()
+with torch.no_grad(), model.disable_adapter():
+    base = float(model(input_ids=IDS, labels=IDS).loss)
+    fuse.unfuse(model)
+    told["adapter off"] = base == float(model(input_ids=IDS, labels=IDS).loss)
+fuse.fuse(model)
+merged = model.merge_and_unload()
+told["merged"] = abs(float(merged(input_ids=IDS, labels=IDS).loss) - loss) < 1e-5
+
+model = laid("llama").train()
+fuse.fuse(model)
+optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+gradients(model)
+optimizer.step()
+updated, _ = gradients(model)
+fuse.unfuse(model)
+told["after an update"] = abs(updated - gradients(model)[0])
+
+model = laid("llama", targets=["q_proj", "v_proj", "up_proj"])
+_, wanted = gradients(model)
+fuse.fuse(model)
+told["some targets"] = [owners(model), apart(wanted, gradients(model)[1])]
+
+model = laid("llama", use_dora=True)
+told["dora"] = [owners(model), fuse.fuse(model)]
+
+torch.manual_seed(3)
+model = laid("llama", dropout=0.5).train()
+fuse.fuse(model)
+losses = {gradients(model)[0] for _ in range(3)}
+model.eval()
+still = {gradients(model)[0] for _ in range(2)}
+told["dropout"] = [len(losses), len(still)]
+
+half = laid("llama", torch.bfloat16).eval()
+fuse.fuse(half)
+loss, found = gradients(half)
+exact = laid("llama").eval()
+told["bf16"] = [abs(loss - gradients(exact)[0]), apart(gradients(exact)[1], found)]
+
+import bitsandbytes as bnb
+packed = laid("llama", torch.bfloat16).eval()
+for module in list(packed.modules()):
+    base = getattr(module, "base_layer", None)
+    if base is not None:
+        four = bnb.nn.Linear4bit(base.in_features, base.out_features, bias=False, compute_dtype=torch.bfloat16,
+                                 quant_type="nf4", compress_statistics=True)
+        four.weight = bnb.nn.Params4bit(base.weight.data, requires_grad=False, quant_type="nf4")
+        module.base_layer = four.to("cpu")
+with torch.autocast("cpu", torch.bfloat16):
+    loss, wanted = gradients(packed)
+notes = fuse.fuse(packed)
+again, found = gradients(packed)
+told["4 bits"] = [owners(packed), notes, abs(loss - again), apart(wanted, found)]
+print(json.dumps(told))
+"""
+
+
+def test_twelve_families_give_pefts_loss_and_gradients(inside, tmp_path):
+    """What is fused is read from the model's own code; losses are equal, gradients equal to rounding in fp32."""
+    told = inside(tmp_path, FAMILIES + ALL)
+    whole = {"Layer": 2, "Group": 8, "GatedMlp": 2}  # q, k, v and o of two layers
+    owners = {kind: seen["owners"] for kind, seen in told.items()}
+    assert [whole] * 4 == [owners[kind] for kind in ("llama", "mistral", "qwen2", "qwen3")]
+    assert {"Group": 14} == owners["gemma"]  # its norms add 1 to the weight, its MLP has no SiLU
+    assert {"Group": 8, "GatedMlp": 2} == owners["granite"]  # it scales what it adds
+    assert {} == owners["gpt2"]
+    assert "weight is transposed" in told["gpt2"]["notes"][0]
+    assert [] == [kind for kind, seen in told.items() if not (seen["loss"] < 1e-5 and seen["apart"] < 5e-6)]
+    assert [] == [kind for kind, seen in told.items() if not seen["back"]]
+
+
+def test_whatever_is_switched_around_it(inside, tmp_path):
+    """Checkpointing, an adapter off or merged, updates, dropout, few targets, bf16 and 4-bit bases: as peft has it."""
+    told = inside(tmp_path, FAMILIES + SWITCHES)
+    assert [True, 0.0] == told["checkpointing"]
+    assert told["adapter off"] is True
+    assert told["merged"] is True
+    assert told["after an update"] < 1e-5
+    owners, apart = told["some targets"]
+    assert {"Layer": 2, "Group": 6} == owners
+    assert apart < 5e-6
+    owners, notes = told["dora"]
+    assert {} == owners
+    assert "DoRA" in notes[0]
+    assert [3, 1] == told["dropout"]
+    loss, apart = told["bf16"]
+    assert loss < 0.01
+    assert apart < 0.05
+    owners, notes, loss, apart = told["4 bits"]
+    assert {"Layer": 2, "Group": 8, "GatedMlp": 2} == owners
+    assert [] == notes
+    assert loss < 0.01
+    assert apart < 0.05
