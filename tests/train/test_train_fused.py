@@ -42,7 +42,7 @@ def owners(model):
 
 ALL = """
 told = {}
-for kind in ("llama", "mistral", "qwen2", "qwen3", "gemma", "glm", "phi3", "phi", "gpt_neox", "gpt2", "granite", "mixtral"):
+for kind in "llama mistral qwen2 qwen3 gemma glm phi3 phi gpt_neox gpt2 granite mixtral".split():
     model = laid(kind).eval()
     loss, wanted = gradients(model)
     notes = fuse.fuse(model)

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, layer, mlp
+from envdoc.train.fast import frozen, layer, mlp, rotary
 from envdoc.train.fast.lora import ADAPTER, Group
 
 # Layers that transformers' models call with one and the same input. Only a guess that pays: Group looks at the input.
@@ -48,6 +48,7 @@ def fuse(model: Any) -> Tuple[str, ...]:
         found = layer.of(module)
         if found is not None:
             module.forward = found.forward
+    rotary.replace(model)
     return tuple(
         f"{count} LoRA layer{'s' if count > 1 else ''} stay{'' if count > 1 else 's'} as peft computes them: {reason}."
         for reason, count in left.items()
@@ -56,6 +57,7 @@ def fuse(model: Any) -> Tuple[str, ...]:
 
 def unfuse(model: Any) -> None:
     """Every layer as peft and transformers compute it."""
+    rotary.restore()
     for module in model.modules():
         ours = module.__dict__.get("forward")
         owner = getattr(getattr(ours, "func", ours), "__self__", None)
