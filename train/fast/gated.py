@@ -8,7 +8,8 @@ from typing import Optional, Tuple
 
 import torch
 
-from envdoc.train.fast.low_rank import grid, tile, triton
+from envdoc.train.fast import kernels
+from envdoc.train.fast.kernels import triton
 
 if triton is not None:
     import triton.language as tl
@@ -25,12 +26,14 @@ def forward(
     bu: torch.Tensor,
 ) -> torch.Tensor:
     """The activation, (tokens, inner)."""
-    if not _on_gpu(gate):
+    if not kernels.usable(gate):
         whole_gate, whole_up = gate + hg @ bg.t(), up + hu @ bu.t()
         return torch.nn.functional.silu(whole_gate) * whole_up
     act = torch.empty_like(gate)
-    with torch.cuda.device(gate.device):
-        _forward[grid(gate)](gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **tile(bg))
+    with kernels.on_device_of(gate):
+        _forward[kernels.grid(gate)](
+            gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **kernels.tile(bg.shape[1])
+        )
     return act
 
 
@@ -46,7 +49,7 @@ def backward(
     a: torch.Tensor,
 ) -> Tuple[torch.Tensor, torch.Tensor]:
     """The gradients of gate and up, written over gate and up; `dact` still lacks dh A, where there is a `dh`."""
-    if not _on_gpu(gate):
+    if not kernels.usable(gate):
         if dh is not None:
             dact = dact + dh @ a
         whole_gate, whole_up = gate + hg @ bg.t(), up + hu @ bu.t()
@@ -55,16 +58,13 @@ def backward(
         dup = dact * silu
         dgate = dact * whole_up * (silu * (1 - sigmoid) + sigmoid)
         return dgate, dup
-    with torch.cuda.device(gate.device):
-        _backward[grid(gate)](
+    with kernels.on_device_of(gate):
+        _backward[kernels.grid(gate)](
             dact, gate, up, hg, hu, bg, bu, dh if dh is not None else dact, a,
-            *_sizes(gate, hg, bg), dh.stride(0) if dh is not None else 0, HAS_DH=dh is not None, **tile(bg),
+            *_sizes(gate, hg, bg), dh.stride(0) if dh is not None else 0, HAS_DH=dh is not None,
+            **kernels.tile(bg.shape[1]),
         )  # fmt: skip
     return gate, up
-
-
-def _on_gpu(tensor: torch.Tensor) -> bool:
-    return triton is not None and tensor.is_cuda
 
 
 def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, int, int, int]:

@@ -3,43 +3,37 @@
 y: (tokens, out); h: (tokens, r); B: (out, r); residual: (tokens, out) or None.
 """
 
-from typing import Any, Optional
+from typing import Optional
 
 import torch
 
-try:
-    import triton
-    import triton.language as tl
-except ImportError:  # a CPU build of torch, or one without its compiler
-    triton = None
+from envdoc.train.fast import kernels
+from envdoc.train.fast.kernels import triton
 
-ROWS, COLUMNS = 32, 128  # of a tile
-SMALLEST = 16  # the shortest side of a product that a tensor core takes
+if triton is not None:
+    import triton.language as tl
 
 
 def add_(
     y: torch.Tensor, h: torch.Tensor, b: torch.Tensor, residual: Optional[torch.Tensor] = None
 ) -> torch.Tensor:
     """y, written over."""
-    if triton is None or not y.is_cuda or residual is None:
+    if residual is None or not kernels.usable(y):
         y.addmm_(h, b.t())
         return y if residual is None else y.add_(residual)
-    with torch.cuda.device(y.device):
-        _add[grid(y)](
-            y, h, b, residual.contiguous(), y.shape[0], y.shape[1], b.shape[1], h.stride(0), **tile(b)
+    with kernels.on_device_of(y):
+        _add[kernels.grid(y)](
+            y,
+            h,
+            b,
+            residual.contiguous(),
+            y.shape[0],
+            y.shape[1],
+            b.shape[1],
+            h.stride(0),
+            **kernels.tile(b.shape[1]),
         )
     return y
-
-
-def grid(y: torch.Tensor) -> Any:
-    """A program for each tile."""
-    return triton.cdiv(y.shape[0], ROWS), triton.cdiv(y.shape[1], COLUMNS)
-
-
-def tile(b: torch.Tensor) -> Any:
-    """What the kernels are compiled for; a rank is filled up with zeros."""
-    rank = max(SMALLEST, triton.next_power_of_2(b.shape[1]))
-    return {"RANK": rank, "ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 4}
 
 
 if triton is not None:

@@ -8,11 +8,11 @@ from typing import Any, Optional, Tuple
 
 import torch
 
-try:
-    import triton
+from envdoc.train.fast import kernels
+from envdoc.train.fast.kernels import triton
+
+if triton is not None:
     import triton.language as tl
-except ImportError:  # a CPU build of torch, or one without its compiler
-    triton = None
 
 WIDEST = 65536  # columns of a row that one program holds
 
@@ -24,8 +24,8 @@ class _AddNorm(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, residual: Optional[torch.Tensor], weight: torch.Tensor, eps: float
     ) -> Any:
-        if _on_gpu(x):
-            s, n, rstd = _forward_on_gpu(x, residual, weight, eps)
+        if kernels.usable(x):
+            s, n, rstd = _forward_by_kernel(x, residual, weight, eps)
         else:
             s = x if residual is None else x + residual
             rstd = torch.rsqrt(s.float().pow(2).mean(-1, keepdim=True) + eps)
@@ -37,8 +37,8 @@ class _AddNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, ds: torch.Tensor, dn: torch.Tensor) -> Any:
         s, rstd, weight = ctx.saved_tensors
-        if _on_gpu(s):
-            dx = _backward_on_gpu(ds, dn, s, rstd, weight)
+        if kernels.usable(s):
+            dx = _backward_by_kernel(ds, dn, s, rstd, weight)
         else:
             m, high = dn.float() * weight.float(), s.float()
             along = (m * high).mean(-1, keepdim=True) * rstd.pow(3)
@@ -78,27 +78,23 @@ def epsilon_of(norm: Any) -> Optional[float]:
     return float(eps) if same else None
 
 
-def _on_gpu(x: torch.Tensor) -> bool:
-    return triton is not None and x.is_cuda
-
-
-def _forward_on_gpu(x: Any, residual: Any, weight: Any, eps: float) -> Any:
+def _forward_by_kernel(x: Any, residual: Any, weight: Any, eps: float) -> Any:
     flat = x.reshape(-1, x.shape[-1])
     rows, columns = flat.shape
     more = flat if residual is None else residual.reshape(rows, columns)
     s = flat if residual is None else torch.empty_like(flat)
     n, rstd = torch.empty_like(flat), flat.new_empty(rows, dtype=torch.float32)
-    with torch.cuda.device(x.device):
+    with kernels.on_device_of(x):
         _forward[(rows,)](
             flat, more, s, n, rstd, weight, columns, eps, HAS_RESIDUAL=residual is not None, **_block(columns)
         )
     return s.view(x.shape), n.view(x.shape), rstd
 
 
-def _backward_on_gpu(ds: Any, dn: Any, s: Any, rstd: Any, weight: Any) -> Any:
+def _backward_by_kernel(ds: Any, dn: Any, s: Any, rstd: Any, weight: Any) -> Any:
     columns = s.shape[-1]
     dx = torch.empty_like(s)
-    with torch.cuda.device(s.device):
+    with kernels.on_device_of(s):
         _backward[(rstd.numel(),)](
             ds.contiguous(), dn.contiguous(), s, rstd, weight, dx, columns, **_block(columns)
         )

@@ -6,11 +6,12 @@ other, as in Llama, Mistral, Qwen, Gemma. Models that turn neighbours or a part 
 """
 
 import sys
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 import torch
 
-from envdoc.train.fast.low_rank import triton
+from envdoc.train.fast import kernels
+from envdoc.train.fast.kernels import triton
 
 if triton is not None:
     import triton.language as tl
@@ -62,16 +63,16 @@ def _instead_of(own: Any) -> Any:
 
 def _fits(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor) -> bool:
     return bool(
-        q.is_cuda and q.dim() == 4 and cos.dim() == 3 and q.dtype == k.dtype == cos.dtype
+        kernels.usable(q) and q.dim() == 4 and cos.dim() == 3 and q.dtype == k.dtype == cos.dtype
         and cos.shape[0] in (1, q.shape[0]) and q.shape[2:] == k.shape[2:] == cos.shape[1:]
         and q.stride(3) == k.stride(3) == 1
     )  # fmt: skip
 
 
 def _does_the_same(own: Any, device: torch.device) -> bool:
-    if triton is None or device.type != "cuda":
-        return False
     generator = torch.Generator().manual_seed(0)
+    if not kernels.usable(torch.empty(0, device=device)):
+        return False
     q, k = (torch.randn(2, heads, 5, 16, generator=generator).to(device) for heads in (4, 2))
     cos, sin = (torch.randn(2, 5, 16, generator=generator).to(device) for _ in range(2))
     try:
@@ -89,7 +90,7 @@ def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, back: bool) -> 
     batch, heads, length, width = x.shape
     y = x.new_empty(batch, length, heads, width).transpose(1, 2)  # as the attention's kernels want to read it
     cos, sin = cos.contiguous(), sin.contiguous()
-    with torch.cuda.device(x.device):
+    with kernels.on_device_of(x):
         _turn_kernel[(batch * length,)](
             x, y, cos, sin, length, heads, x.stride(0), x.stride(1), x.stride(2), y.stride(0), y.stride(1), y.stride(2),
             0 if cos.shape[0] == 1 else length * width,
