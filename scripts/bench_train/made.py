@@ -12,7 +12,7 @@ from typing import Any, Dict, Tuple
 
 import torch
 
-from bench_train.work import SHAPES, Shape
+from bench_train.shapes import SHAPES, Shape
 
 STD = 0.02
 

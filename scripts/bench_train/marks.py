@@ -43,7 +43,7 @@ class Marks(TrainerCallback):  # type: ignore[misc]
         if state.global_step == self.updates and self._profiler is not None:
             wait()
             self._profiler.stop()
-            with contextlib.suppress(AttributeError):  # kineto's own names are no promise
+            with contextlib.suppress(AttributeError, IndexError):  # kineto's own names are no promise
                 self.result["waits"] = waiting(self._profiler.profiler.kineto_results.events())
             self._profiler = None
 

@@ -15,6 +15,7 @@ import numpy
 
 from bench_train import made, marks, matmul, work
 from bench_train.recipes import ALL, ALPHA, RATE, SEED, Recipe
+from bench_train.shapes import SHAPES, rows_for
 
 
 class Measurer:
@@ -38,8 +39,10 @@ class Measurer:
             None, [*_words(recipe, base, mark.updates), *recipe.words], here=False
         )
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=str(self.place)))
-        device, vocabulary = matmul.device(), work.SHAPES[recipe.shape].vocabulary
-        count = recipe.rows * mark.updates or work.rows_for(recipe.tokens * mark.updates, self.shrink)
+        device, vocabulary = matmul.device(), SHAPES[recipe.shape].vocabulary
+        count = recipe.rows * mark.updates or rows_for(
+            recipe.tokens * mark.updates, recipe.fixed, self.shrink
+        )
         rows = work.rows(count, vocabulary, recipe.fixed, self.shrink)
         try:
             with mock.patch("envdoc.train.compat.remote_class", lambda _: made.Loader(device)), mock.patch(

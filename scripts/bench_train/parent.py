@@ -22,7 +22,7 @@ class Child:
     """One process of child.py; what it says that is no result goes into OUT/KIND.log."""
 
     def __init__(self, kind: str, place: Path, given: Any, until: float) -> None:
-        from bench_train.work import SHRINK
+        from bench_train.shapes import SHRINK
 
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "ENVDOC_HOME": str(place / "home")}
         if kind.startswith("unsloth") and given.unsloth_path:

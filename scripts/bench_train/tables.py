@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict
 
-from bench_train.work import SHAPES
+from bench_train.shapes import SHAPES
 
 BEGIN, END = "<!-- bench-train: {name} -->", "<!-- bench-train ends -->"
 HEAD = (

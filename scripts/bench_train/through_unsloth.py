@@ -17,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from bench_train import marks, work
 from bench_train.recipes import ALL, ALPHA, RATE, SEED, Recipe
+from bench_train.shapes import SHAPES, rows_for
 
 
 class Measurer:
@@ -28,7 +29,7 @@ class Measurer:
     def __call__(self, recipe: Recipe) -> Dict[str, Any]:
         words = dict(word.split("=", 1) for word in recipe.words)
         length, batch = int(words["length"]), int(words["batch"])
-        vocabulary = work.SHAPES[recipe.shape].vocabulary
+        vocabulary = SHAPES[recipe.shape].vocabulary
         model, tokenizer = FastLanguageModel.from_pretrained(
             str(self.place / recipe.shape),
             max_seq_length=length,
@@ -49,7 +50,10 @@ class Measurer:
         mark = marks.Marks(recipe.warm, recipe.timed)
         losses = marks.Losses(mark.steps)
         rows = work.rows(
-            work.rows_for(recipe.tokens * mark.steps, self.shrink), vocabulary, recipe.fixed, self.shrink
+            rows_for(recipe.tokens * mark.steps, recipe.fixed, self.shrink),
+            vocabulary,
+            recipe.fixed,
+            self.shrink,
         )
         before = _judged(model, vocabulary, self.shrink)
         with tempfile.TemporaryDirectory(dir=str(self.place)) as folder:

@@ -13,6 +13,7 @@ from transformers import BitsAndBytesConfig, Trainer, TrainingArguments, set_see
 
 from bench_train import made, marks, matmul, work
 from bench_train.recipes import ALL, ALPHA, RATE, SEED, Recipe
+from bench_train.shapes import SHAPES, Shape
 
 PAD_TO = 8
 
@@ -25,7 +26,7 @@ class Measurer:
 
     def __call__(self, recipe: Recipe) -> Dict[str, Any]:
         words = dict(word.split("=", 1) for word in recipe.words)
-        shape, mark = work.SHAPES[recipe.shape], marks.Marks(recipe.warm, recipe.timed)
+        shape, mark = SHAPES[recipe.shape], marks.Marks(recipe.warm, recipe.timed)
         dtype = torch.float16 if words.get("dtype") == "fp16" else torch.bfloat16
         model = _model(shape, dtype, words, recipe.r)
         before = work.judged(model, shape.vocabulary, self.shrink)
@@ -66,7 +67,7 @@ class Measurer:
         }
 
 
-def _model(shape: work.Shape, dtype: torch.dtype, words: Dict[str, str], r: int) -> Any:
+def _model(shape: Shape, dtype: torch.dtype, words: Dict[str, str], r: int) -> Any:
     """The base, prepared as the recipes say, with its adapter; checkpointing is on."""
     kind = words.get("quantization", "none")
     quantized = None
