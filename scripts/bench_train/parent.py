@@ -96,6 +96,36 @@ class Child:
         self._answers.put({"problem": f"its process ended ({self.process.wait()}): {told}"})
 
 
+class Neighbour:
+    """Another process that holds all of the GPU's memory but so many GiB: a smaller card, for the automatic plan."""
+
+    PROGRAM = """
+import sys, torch
+sys.stdin.readline()
+free, _ = torch.cuda.mem_get_info()
+held = torch.empty(int(free - float(sys.argv[1]) * 2**30), dtype=torch.uint8, device="cuda")
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+    def __init__(self, free_gib: float) -> None:
+        command = [sys.executable, "-c", self.PROGRAM, str(free_gib)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def hold(self) -> None:
+        """Take the memory now."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        if self.process.stdout.readline().strip() != "held":
+            sys.exit("The process that should hold the GPU's memory could not.")
+
+    def end(self) -> None:
+        """Give it back."""
+        self.process.kill()
+        self.process.wait()
+
+
 class Clocks:
     """nvidia-smi beside the measuring: clock, power, temperature while a recipe ran."""
 

@@ -142,17 +142,23 @@ def every(shrink: int = 1) -> List[Recipe]:
     ]
 
 
+PACK = 1024  # what a pack holds where a run file says nothing, so that the plan and the grid pack alike
+UPDATE_PACKS = 16
+
+
 def grid(shrink: int = 1) -> List[Recipe]:
-    """What --find tries by hand: token budgets without checkpointing and with it."""
+    """What --find tries by hand: how many of the sixteen packs of an update go through at once, and what is kept."""
+    length = PACK // shrink
     return [
         own(
-            f"find-{tokens // 1024 if shrink == 1 else tokens}k-{kind}",
-            f"{tokens} tokens a pass, checkpointing {kind}",
-            tokens,
-            f"{packed(tokens)} train.gradient_checkpointing={kind}",
-            warm=3,
-            timed=4,
+            f"find-{packs}x{PACK}-{kind}",
+            f"{packs} packs of {PACK} a pass, checkpointing {kind}",
+            UPDATE_PACKS * length,
+            f"data.packing=true data.max_length={length} train.batch_size={packs} "
+            f"train.accumulation={UPDATE_PACKS // packs} train.gradient_checkpointing={kind}",
+            warm=2,
+            timed=3,
         )
-        for kind in ("false", "selective", "true")
-        for tokens in (1024 * thousands // shrink for thousands in (4, 8, 16, 32, 64))
+        for packs in (16, 8, 4, 2)
+        for kind in ("false", "selective", "true", "offload")
     ]

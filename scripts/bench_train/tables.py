@@ -56,6 +56,8 @@ def table(found: Dict[str, Any]) -> str:
 def about(found: Dict[str, Any]) -> str:
     """On what, with what and how it was measured."""
     lines = [f"`{found['command']}`, {found['date']}."]
+    if found.get("free_gib"):
+        lines.append(f"Another process held all of the GPU but {found['free_gib']:g} GiB.")
     gpu = found["machine"]["gpu"]
     if gpu:
         lines.append(
@@ -86,13 +88,13 @@ def about(found: Dict[str, Any]) -> str:
 def plan(found: Dict[str, Any]) -> str:
     """How the automatic plan stands to the best of the grid; empty where either was not measured."""
     done = {row["name"]: row for row in found["rows"] if "problem" not in row}
-    tried = [row for name, row in done.items() if name.startswith("envdoc-find-")]
+    tried = [row for name, row in done.items() if name.startswith("envdoc-find-") and not row.get("halvings")]
     if "envdoc-auto" not in done or not tried:
         return ""
     best, chosen = max(tried, key=speed), done["envdoc-auto"]
     return (
         f"The plan by itself: {speed(chosen):,.0f} tokens/s; the best by hand, {best['title']}: {speed(best):,.0f}. "
-        f"The plan reaches {speed(chosen) / speed(best):.1%} of it.\n"
+        f"The plan reaches {speed(chosen) / speed(best):.1%} of it.\n\n" + "\n".join(chosen.get("told", []))
     )
 
 
