@@ -1,95 +1,21 @@
-"""Batches: units in an order that depends on seed and epoch alone, cut into micro-batches, padded by length.
+"""Rows as the tensors of one micro-batch, in three layouts, and a micro-batch cut in two.
 
-A unit is one row, or with `data.packing` one pack of rows. A micro-batch is `batch_size` units.
+    padded   a line a row, filled up to the longest: input_ids, labels, attention_mask
+    lines    several rows a line (data.packing): input_ids, labels, position_ids
+    flat     all rows on one line: the same, and where each row begins (cu_seqlens), for attention of variable length
+
+Everything is known on the CPU when it is laid, so that nobody need ask the GPU for it.
 """
 
-from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
-from envdoc.train.config import Data
-from envdoc.train.labels import MASKED, Tokens
-from envdoc.train.packing import pack as packs_of
+from envdoc.train.turns import MASKED, Tokens
 
 PAD_TO = 8  # tensor cores take lengths that are multiples of 8
-POOL = 64  # micro-batches whose rows are sorted together by length: enough for little padding, and still a shuffle
 
-Batch = Dict[str, torch.Tensor]
-Unit = Tuple[int, ...]  # places of rows
-
-
-class Units:
-    """What an epoch is made of, and in which order: as many units in every epoch, shuffled by seed and epoch.
-
-    Nothing is remembered from epoch to epoch, so that a resumed run sees the rows that the interrupted one would have
-    seen (accelerate #2016, verl #7401: a sampler with a state of its own goes wrong at an epoch's end).
-    """
-
-    def __init__(self, lengths: Sequence[int], data: Data, seed: int, batch_size: int = 1) -> None:
-        self.lengths, self.data, self.seed, self.batch_size = lengths, data, seed, batch_size
-        self._packed = lru_cache(maxsize=1)(self._packs)  # of the epoch that runs
-        self._count = len(self._packed(0)) if data.packing else len(lengths)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def order(self, epoch: int) -> List[Unit]:
-        """The units of an epoch."""
-        generator = torch.Generator().manual_seed(self.seed + epoch)
-        if self.data.packing:
-            packs = self._packed(epoch)
-            return [packs[place] for place in _shuffled(len(packs), generator)]
-        rows = _shuffled(len(self.lengths), generator)
-        if self.data.group_by_length:
-            rows = self._grouped(rows, generator)
-        return [(row,) for row in rows]
-
-    def _packs(self, epoch: int) -> List[Unit]:
-        """Rows of one length change places from epoch to epoch, and so do the rows that share a pack."""
-        generator = torch.Generator().manual_seed(self.seed + epoch)
-        order = _shuffled(len(self.lengths), generator)
-        return [tuple(rows) for rows in packs_of(_plain(self.lengths), self.data.max_length, order)]
-
-    def _grouped(self, rows: List[int], generator: torch.Generator) -> List[int]:
-        """Sorted within pools, cut into micro-batches, and these shuffled; a smaller one stays at the end."""
-        lengths, size = _plain(self.lengths), POOL * self.batch_size
-        pools = [rows[start : start + size] for start in range(0, len(rows), size)]
-        by_length = [row for pool in pools for row in sorted(pool, key=lambda row: lengths[row])]
-        whole = len(rows) // self.batch_size
-        shuffled = [
-            by_length[batch * self.batch_size + place]
-            for batch in _shuffled(whole, generator)
-            for place in range(self.batch_size)
-        ]
-        return shuffled + by_length[whole * self.batch_size :]
-
-
-class ShuffledUnits(Sampler):  # type: ignore[misc]
-    """The units of one epoch. The epoch is asked for when the order is made."""
-
-    def __init__(self, units: Units, epoch: Callable[[], int]) -> None:
-        self.units, self.epoch = units, epoch
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __iter__(self) -> Iterator[Unit]:
-        return iter(self.units.order(self.epoch()))
-
-
-class RowsOfUnits(Dataset):  # type: ignore[misc]
-    """The rows of a unit, read where it is asked for."""
-
-    def __init__(self, rows: Sequence[Tokens], units: Units) -> None:
-        self.rows, self.units = rows, units
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __getitem__(self, unit: Unit) -> List[Tokens]:
-        return [self.rows[place] for place in unit]
+Batch = Dict[str, Any]  # tensors, and of a flat one `max_seqlen`, a number
 
 
 def pad(rows: Sequence[Tokens], pad_id: int) -> Batch:
@@ -123,6 +49,16 @@ def lay_packs(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
     return batch
 
 
+def lay_flat(rows: Sequence[Tokens], pad_id: int) -> Batch:
+    """One micro-batch on one line, as attention of variable length takes it.
+
+    input_ids, labels and position_ids are (1, tokens) of int64, as `lay_packs` lays one pack; cu_seqlens (rows + 1)
+    of int32 says where each row begins and where the last one ends; max_seqlen is the longest row's tokens, a plain
+    number. What fills the line up to a multiple of PAD_TO counts as one row more in both, and is masked as ever.
+    """
+    return _flat(lay_packs([rows], pad_id), [len(row.input_ids) for row in rows])
+
+
 def useful_tokens(batch: Batch) -> int:
     """Tokens of a micro-batch that are no padding."""
     if "attention_mask" in batch:
@@ -132,56 +68,36 @@ def useful_tokens(batch: Batch) -> int:
     return int((positions > 0).sum() + begins.sum())
 
 
+def answer_tokens(batch: Batch) -> int:
+    """Labels of a micro-batch that are learnt: the first token of a line is never predicted."""
+    return int((batch["labels"][:, 1:] != MASKED).sum())
+
+
 def halve(batch: Batch) -> Optional[Tuple[Batch, Batch]]:
     """The micro-batch in two, each padded no further than it needs; None for a single row.
 
     By units, so that the halves of 8 are those that the loader makes with a batch size of 4, byte for byte; a single
-    pack where its row that begins nearest to the middle begins.
+    pack or a flat line where its row that begins nearest to the middle begins.
     """
     units = len(batch["input_ids"])
     if units > 1:
         first, second = ({name: part[half] for name, part in batch.items()} for half in _halves(units))
-    elif "position_ids" in batch:
-        begins = [int(place) for place in (batch["position_ids"][0] == 0).nonzero()[1:]]
-        inside = [place for place in begins if place < useful_tokens(batch)]
-        if not inside:
-            return None
-        cut = min(inside, key=lambda place: abs(2 * place - useful_tokens(batch)))
-        first = {name: part[:, :cut] for name, part in batch.items()}
-        second = {name: part[:, cut:] for name, part in batch.items()}
-    else:
+        return _trimmed(first), _trimmed(second)
+    if "position_ids" not in batch:
         return None
-    return _trimmed(first), _trimmed(second)
-
-
-def loader(
-    rows: Sequence[Tokens],
-    batch_size: int,
-    accumulation: int,
-    pad_id: int,
-    seed: int,
-    epoch: Callable[[], int],
-    units: Optional[Units] = None,
-) -> "DataLoader[Any]":
-    """Batches of one update each: {"micro_batches": [...]}, `accumulation` of them with `batch_size` units."""
-    if units is None:
-        units = Units([0] * len(rows), Data(), seed)
-    packing = units.data.packing
-
-    def collate(update: List[List[Tokens]]) -> Dict[str, List[Batch]]:
-        parts = [update[start : start + batch_size] for start in range(0, len(update), batch_size)]
-        if packing:
-            return {"micro_batches": [lay_packs(part, pad_id) for part in parts]}
-        return {"micro_batches": [pad([row for unit in part for row in unit], pad_id) for part in parts]}
-
-    return DataLoader(
-        RowsOfUnits(rows, units),
-        batch_size=batch_size * accumulation,
-        sampler=ShuffledUnits(units, epoch),
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # else each epoch draws from the generator that dropout uses
-    )
+    useful = useful_tokens(batch)
+    begins = [int(place) for place in (batch["position_ids"][0] == 0).nonzero() if place < useful]
+    if len(begins) < 2:
+        return None
+    cut = min(begins[1:], key=lambda place: abs(2 * place - useful))
+    lines = {name: batch[name] for name in ("input_ids", "labels", "position_ids")}
+    first = _trimmed({name: part[:, :cut] for name, part in lines.items()})
+    second = _trimmed({name: part[:, cut:] for name, part in lines.items()})
+    if "cu_seqlens" not in batch:
+        return first, second
+    lengths = [stop - start for start, stop in zip(begins, [*begins[1:], useful])]
+    rows = begins.index(cut)
+    return _flat(first, lengths[:rows]), _flat(second, lengths[rows:])
 
 
 def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
@@ -194,6 +110,15 @@ def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
         input_ids[place, : lengths[place]] = torch.tensor([token for row in rows for token in row.input_ids])
         labels[place, : lengths[place]] = torch.tensor([label for row in rows for label in row.labels])
     return {"input_ids": input_ids, "labels": labels}
+
+
+def _flat(line: Batch, lengths: List[int]) -> Batch:
+    """A single line of rows of those lengths, and where each begins."""
+    filled = line["input_ids"].shape[1] - sum(lengths)
+    whole = [*lengths, filled] if filled else lengths
+    begins = torch.zeros(len(whole) + 1, dtype=torch.int32)
+    begins[1:] = torch.tensor(whole).cumsum(0)
+    return {**line, "cu_seqlens": begins, "max_seqlen": max(whole)}
 
 
 def _trimmed(batch: Batch) -> Batch:
@@ -218,13 +143,3 @@ def _halves(units: int) -> Tuple[slice, slice]:
 
 def _padded(length: int) -> int:
     return -(-length // PAD_TO) * PAD_TO
-
-
-def _shuffled(count: int, generator: torch.Generator) -> List[int]:
-    numbers: List[int] = torch.randperm(count, generator=generator).tolist()
-    return numbers
-
-
-def _plain(lengths: Sequence[int]) -> List[int]:
-    """Python's own integers: an array's elements are several times slower to compare one by one."""
-    return list(lengths.tolist()) if hasattr(lengths, "tolist") else list(lengths)

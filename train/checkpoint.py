@@ -160,7 +160,7 @@ def step_of(checkpoint: Path) -> int:
 def check_identity(checkpoint: Path, identity: Mapping[str, Any]) -> None:
     """Raises ResumeError, saying what differs, where another run made the checkpoint."""
     # A key that came after the checkpoint was written had its default in effect then.
-    defaults = {**flat(Run()), "world_size": 1}
+    defaults = {**flat(Run()), "world_size": 1, "data.packing": False}
     before = {**defaults, **json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))["run"]}
     differing = [
         f"{key} was {before.get(key)} and is {identity.get(key)}"

@@ -40,7 +40,7 @@ CLASHES: Tuple[Clash, ...] = (
         "Set `model.trust_remote_code=true`, or leave `model.revision` out.",
     ),
     Clash(
-        lambda run: run.data.packing and run.data.group_by_length,
+        lambda run: run.data.packing is True and run.data.group_by_length,
         "`data.packing` and `data.group_by_length` are both on, and packs are all of one length.",
         "Leave one of them out.",
     ),

@@ -72,9 +72,10 @@ class Data:
     train_on: Literal["answers", "last", "all"] = "answers"  # all learns questions too, as in pretraining
     max_length: int = 1024  # tokens; activations, and logits above all, grow with the longest row
     too_long: Literal["error", "drop", "cut"] = "error"  # a cut answer teaches the model never to stop
-    packing: bool = (
-        False  # several rows fill one of `max_length`, none seeing another: less padding, fewer steps
+    packing: Union[Literal["auto"], bool] = (
+        "auto"  # the rows of an update without padding between them, none seeing another; true: packs of `max_length`
     )
+    # are the units, which makes fewer steps of more rows; false: padded
     group_by_length: bool = (
         False  # rows of like length in a batch: less padding, at the price of less even batches
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 NAME = "steps.jsonl"
-SUMMED = ("seconds", "tokens", "padded_tokens", "answer_tokens")
+SUMMED = ("seconds", "data_wait_seconds", "tokens", "padded_tokens", "answer_tokens")
 
 
 class History:
@@ -39,7 +39,7 @@ class History:
         """Take in an update. A disk that refuses the line is asked again with the next, and by `mark` at last."""
         self._count(entry)
         for name in SUMMED:
-            self.sums[name] += entry[name]
+            self.sums[name] += entry.get(name, 0)  # entries of before lack the newer ones
         self._waiting.append(json.dumps(self.last).encode() + b"\n")
         with contextlib.suppress(OSError):
             self._write()

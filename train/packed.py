@@ -3,7 +3,7 @@
 Three forms, since models and versions of transformers differ in what they take (compat_packing.py):
     positions   position_ids that begin at 0 with each row; transformers makes the mask of every layer from them
     mask        the same positions, and a 4-D mask that is causal within each row and shut between rows
-    flat        positions, all packs on one line: flash attention takes the rows' lengths from them
+    flat        positions, all rows on one line: flash attention takes the rows' lengths from them
 
 Which form a model takes is not looked up but tried: two short rows go through it apart, packed, and packed with the
 first row changed. A model with code of its own, or with memory between tokens (Mamba), fails there and is refused.
@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional
 import torch
 
 from envdoc.train import compat_packing
-from envdoc.train.batches import Batch, lay_packs
+from envdoc.train.batches import Batch, lay_flat, lay_packs
 from envdoc.train.errors import ModelError
 from envdoc.train.turns import Tokens
 
@@ -33,6 +33,7 @@ class Form:
 
     name: str
     change: Callable[[Batch], Batch]
+    layout: str = "lines"  # in which it must be laid (batches.py): padded, lines or flat
 
     def __call__(self, batch: Batch) -> Batch:
         return self.change(batch)
@@ -43,6 +44,7 @@ def as_it_is(batch: Batch) -> Batch:
     return batch
 
 
+PADDED = Form("padded", as_it_is, "padded")
 AS_IT_IS = Form("positions", as_it_is)
 
 
@@ -90,7 +92,7 @@ def mask_of(positions: torch.Tensor, dtype: torch.dtype, window: Optional[int] =
 
 def _forms(model: Any, max_length: int, autocast: Optional[torch.dtype]) -> List[Form]:
     if compat_packing.is_flash(model.config):
-        return [Form("flat", _flat)]
+        return [Form("flat", _flat, "flat")]
     forms = [AS_IT_IS] if compat_packing.reads_positions() else []
     window = compat_packing.window_of(model.config)
     fits, in_mask = compat_packing.window_in_mask(model.config, window, max_length)
@@ -110,7 +112,7 @@ def _masked(dtype: torch.dtype, window: Optional[int]) -> Callable[[Batch], Batc
 
 
 def _flat(batch: Batch) -> Batch:
-    return {name: part.reshape(1, -1) for name, part in batch.items()}
+    return {name: batch[name] for name in ("input_ids", "labels", "position_ids") if name in batch}
 
 
 def _mixes(model: Any, form: Form, noisy: bool) -> Optional[str]:
@@ -124,8 +126,8 @@ def _mixes(model: Any, form: Form, noisy: bool) -> Optional[str]:
         with torch.no_grad():
             alone = _second(model, _plain([second], device))
             mixed = _second(model, _plain([first, second], device))
-            packed = _second(model, form(_packed([first, second], device)))
-            changed = _second(model, form(_packed([other, second], device)))
+            packed = _second(model, form(_packed([first, second], form, device)))
+            changed = _second(model, form(_packed([other, second], form, device)))
     except Exception as error:  # whatever a model raises at arguments that it does not know
         return f"it fails with {type(error).__name__}"
     finally:
@@ -152,9 +154,10 @@ def _plain(rows: List[Tokens], device: torch.device) -> Batch:
     return {"input_ids": torch.tensor([ids], device=device)}
 
 
-def _packed(rows: List[Tokens], device: torch.device) -> Batch:
-    batch = lay_packs([rows], pad_id=0)
-    return {name: part.to(device) for name, part in batch.items() if name != "labels"}
+def _packed(rows: List[Tokens], form: Form, device: torch.device) -> Batch:
+    batch = lay_flat(rows, pad_id=0) if form.layout == "flat" else lay_packs([rows], pad_id=0)
+    del batch["labels"]
+    return {name: part.to(device) if torch.is_tensor(part) else part for name, part in batch.items()}
 
 
 def _second(model: Any, inputs: Dict[str, Any]) -> torch.Tensor:

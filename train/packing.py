@@ -1,5 +1,6 @@
 """Rows into packs of a fixed number of tokens: best fit, longest row first."""
 
+import heapq
 from typing import Dict, List, Sequence
 
 
@@ -32,3 +33,28 @@ def pack(lengths: Sequence[int], budget: int, order: Sequence[int]) -> List[List
             rooms |= 1 << room
         waiting.append(chosen)
     return packs
+
+
+def deal(lengths: Sequence[int], budget: int, share: int = 1) -> List[List[int]]:
+    """The rows of one update as passes of at most `budget` tokens, as few as best fit finds, and as even as can be.
+
+    Each pass lists its rows in their order. How many come out is a multiple of `share` (processes that take equally
+    many, so that none waits for another), unless there are fewer rows than that, or the rows are so long that only
+    best fit places them.
+    """
+    packs = pack(lengths, budget, range(len(lengths)))
+    count = min(len(lengths), -(-len(packs) // share) * share)
+    evened = even(lengths, count)
+    fits = max(sum(lengths[row] for row in rows) for rows in evened) <= budget
+    return evened if fits else [sorted(rows) for rows in packs]
+
+
+def even(lengths: Sequence[int], count: int) -> List[List[int]]:
+    """`count` groups of row numbers, none empty, whose sums differ little: the longest row first, to the least full."""
+    groups: List[List[int]] = [[] for _ in range(count)]
+    sums = [(0, place) for place in range(count)]
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        tokens, place = heapq.heappop(sums)
+        groups[place].append(row)
+        heapq.heappush(sums, (tokens + lengths[row], place))
+    return [sorted(rows) for rows in groups]

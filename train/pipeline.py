@@ -27,7 +27,7 @@ from envdoc.train import (
 )
 from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
-from envdoc.train.errors import ConfigError, SaveError
+from envdoc.train.errors import ConfigError, ModelError, SaveError
 from envdoc.train.events import Events
 from envdoc.train.libraries import load_libraries
 from envdoc.train.parallel import own_files, world
@@ -103,9 +103,9 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
     from envdoc.train import optimizers
-    from envdoc.train.batches import Units
     from envdoc.train.fingerprint import base_fingerprint
     from envdoc.train.labels import encode
+    from envdoc.train.units import Units
 
     settings = asked.settings
     precision = models.choose_precision(settings.model)
@@ -167,13 +167,20 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
 
 
 def _form(settings: Run, model: Any, precision: Any) -> Any:
-    """How batches are given to the model; packed rows so that none sees another."""
+    """How rows are laid and given to the model: padded, or so many a line that none sees another."""
     from envdoc.train import packed
 
-    if not settings.data.packing:
-        return packed.AS_IT_IS
+    packing = settings.data.packing
+    if packing is False or (packing == "auto" and precision.device.type == "cpu"):
+        return packed.PADDED
     autocast = precision.torch_dtype if precision.dtype != "fp32" else None
-    return packed.choose(model, settings.data.max_length, settings.model.quantization, autocast)
+    try:
+        return packed.choose(model, settings.data.max_length, settings.model.quantization, autocast)
+    except ModelError as error:
+        if packing is True:
+            raise
+        say(f"note: Rows are padded: {error.message[0].lower()}{error.message[1:]}")
+        return packed.PADDED
 
 
 def _rehearse(ready: Ready, scratch: Path) -> int:

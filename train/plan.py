@@ -41,7 +41,7 @@ def _unusual(ready: Ready) -> List[str]:
     said = [
         "Encoded by an earlier run with the same data, tokenizer and settings; looked through."
     ] * corpus.stored
-    if data.packing:
+    if data.packing is True:
         said.append(
             f"Packed into {count} {'pack' if count == 1 else 'packs'} of {data.max_length} tokens, "
             f"{100 * corpus.tokens / (count * data.max_length):.1f}% full; rows do not see each other "
@@ -74,7 +74,7 @@ def _training(ready: Ready) -> List[str]:
     from envdoc.train.trainer import steps_per_epoch, total_steps
 
     train, units = ready.settings.train, len(ready.units)
-    kind = "packs" if ready.settings.data.packing else "rows"
+    kind = "packs" if ready.settings.data.packing is True else "rows"
     return [
         f"Training  {total_steps(units, train)} steps of {train.batch_size} x {train.accumulation} {kind} "
         f"({steps_per_epoch(units, train)} an epoch), "

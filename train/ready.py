@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional
 from envdoc.train.config import Run
 
 if TYPE_CHECKING:
-    from envdoc.train.batches import Units
     from envdoc.train.held_out import HeldOut
     from envdoc.train.labels import Corpus
     from envdoc.train.model import Precision
     from envdoc.train.packed import Form
+    from envdoc.train.units import Units
 
 
 @dataclass(frozen=True)

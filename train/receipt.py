@@ -95,7 +95,7 @@ def make(
             "tokens": corpus.tokens,
             "answer_tokens": corpus.answer_tokens,
             "ends": list(corpus.ends),  # ids at which whatever generates with the adapter has to stop
-            "packs": len(ready.units) if ready.settings.data.packing else None,
+            "packs": len(ready.units) if ready.settings.data.packing is True else None,
             "notes": list(corpus.notes),
         },
         "held_out": {

@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 from envdoc.train import compat
 from envdoc.train.batches import Batch
 from envdoc.train.errors import ModelError
+from envdoc.train.feed import Update, update_of
 from envdoc.train.outcome import peak_memory
 from envdoc.train.trainer import AdapterTrainer
 
@@ -75,7 +76,7 @@ class Measured:
 class Rehearsal(AdapterTrainer):
     """The run's own trainer on chosen batches. Trainer stops by itself after `max_steps`."""
 
-    chosen: Sequence[Dict[str, List[Batch]]] = ()
+    chosen: Sequence[Update] = ()
 
     def get_train_dataloader(self) -> Any:
         return _Batches(self.chosen)
@@ -84,24 +85,29 @@ class Rehearsal(AdapterTrainer):
         """Go through the batches of the first epoch as the run will have them."""
         until = time.monotonic() + LOOK_SECONDS
         sizes: List[Tuple[int, ...]] = []
-        by_size: Dict[int, Batch] = {}  # one micro-batch of each size: few, since lengths are multiples of 8
-        whole = True
-        for update in super().get_train_dataloader():
+        of_size: Dict[int, Tuple[int, int]] = {}  # the first update, and its micro-batch, of that size
+        whole, epoch = True, super().get_train_dataloader()
+        for update in epoch:
             if len(sizes) == updates or time.monotonic() > until:
                 whole = len(sizes) == updates
                 break
             batches = update["micro_batches"]
+            for part, batch in enumerate(batches):
+                of_size.setdefault(batch["input_ids"].numel(), (len(sizes), part))
             sizes.append(tuple(batch["input_ids"].numel() for batch in batches))
-            for batch in batches:
-                by_size.setdefault(batch["input_ids"].numel(), batch)
         usual = statistics.median_low([size for update in sizes for size in update])
-        return Plan(tuple(sizes), by_size[max(by_size)], by_size[usual], whole)
+
+        def again(size: int) -> Batch:
+            update, part = of_size[size]
+            return epoch.dataset.lay(update)["micro_batches"][part]
+
+        return Plan(tuple(sizes), again(max(of_size)), again(usual), whole)
 
 
 class _Batches:
     """What Trainer needs of a loader."""
 
-    def __init__(self, updates: Sequence[Dict[str, List[Batch]]]) -> None:
+    def __init__(self, updates: Sequence[Update]) -> None:
         self.updates = updates
 
     def __len__(self) -> int:
@@ -128,9 +134,7 @@ def rehearse(trainer: Rehearsal, updates: int) -> Tuple[Plan, Measured]:
     """Try the longest and a usual micro-batch. Raises ModelError where the longest does not fit, Diverged."""
     plan = trainer.plan(updates)
     count = min(2, max(len(update) for update in plan.sizes))
-    trainer.chosen = [
-        {"micro_batches": [batch] * count} for batch in (plan.longest, plan.longest, plan.usual)
-    ]
+    trainer.chosen = [update_of([batch] * count) for batch in (plan.longest, plan.longest, plan.usual)]
     free_bytes = None
     if torch.cuda.is_available():
         free_bytes = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
@@ -164,8 +168,8 @@ def duration(seconds: float) -> str:
 
 
 def _rows(batch: Batch) -> str:
-    rows, length = batch["input_ids"].shape
-    return f"{rows} x {length} tokens"
+    lines, length = batch["input_ids"].shape
+    return f"{lines} x {length} tokens" if lines > 1 or "attention_mask" in batch else f"{length} tokens"
 
 
 def _now() -> float:

@@ -66,6 +66,8 @@ def make_folder(folder: Path) -> None:
 def identity_of(settings: Run, corpus: Any, fingerprint: str, precision: Any) -> Dict[str, Any]:
     """What must be equal for a resumed run to be the same run."""
     values = {key: value for key, value in flat(settings).items() if key not in FREE_TO_CHANGE}
+    # `auto` and false are one run: the same rows an update, laid in another way, as with a halved micro-batch.
+    values["data.packing"] = settings.data.packing is True
     values["the data's hash"] = corpus.sha256
     values["the hash of the encoded rows"] = corpus.encoded_sha256
     values["the base model's fingerprint"] = fingerprint

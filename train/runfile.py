@@ -23,6 +23,7 @@ from envdoc.train.config import PLAIN_STARTS, TRACKERS, Eval, Lora, Run, flat
 from envdoc.train.errors import ConfigError
 
 DEFAULT_FILE = Path(__file__).parent / "assets" / "default.yaml"
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 SHORT = {"model": "path", "data": "path"}  # `model: X` means `model.path: X`
 
 # What a value must also satisfy: a test, and the words that say it.
@@ -238,9 +239,10 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
             f"`{key}` must be one of {', '.join(get_args(hint))}, and is `{value}`.",
             f"Did you mean `{near[0]}`?" if near else None,
         )
+    if getattr(hint, "__origin__", None) is Union and type(None) not in get_args(hint):
+        return _typed_or_word(hint, value, key)
     if getattr(hint, "__origin__", None) is Union:  # Optional[str]
         return None if value is None or value == "" else _typed(get_args(hint)[0], value, key)
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
     try:
         if hint is bool:
             return (
@@ -258,4 +260,16 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
                 return int(number)
     except (ValueError, TypeError, KeyError, OverflowError):
         pass
-    raise ConfigError(f"`{key}` must be {words}, and is `{value}`.")
+    raise ConfigError(f"`{key}` must be {KINDS[hint]}, and is `{value}`.")
+
+
+def _typed_or_word(hint: Any, value: Any, key: str) -> Any:
+    """One of the words of a Literal, or a value of the other type of the union."""
+    words, kind = get_args(hint)
+    if isinstance(value, str) and value in get_args(words):
+        return value
+    try:
+        return _typed(kind, value, key)
+    except ConfigError:
+        told = ", ".join(get_args(words)) + (", " if kind is bool else " or ") + KINDS[kind]
+        raise ConfigError(f"`{key}` must be {told}, and is `{value}`.") from None

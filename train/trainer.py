@@ -15,18 +15,20 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from envdoc.train import checkpoint, compat, out_of_memory, random_state, starts
-from envdoc.train.batches import Batch, Units, loader, useful_tokens
+from envdoc.train.batches import Batch
 from envdoc.train.config import Data, Train
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
+from envdoc.train.feed import Laying, Update, loader, on_device
 from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
-from envdoc.train.packed import AS_IT_IS, Form
+from envdoc.train.packed import PADDED, Form
 from envdoc.train.parallel import own_files, shards, world
 from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.progress import say
+from envdoc.train.units import Units
 
 
 def steps_per_epoch(units: int, train: Train) -> int:
@@ -75,7 +77,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         events: Events,
         arguments: Optional[Mapping[str, Any]] = None,
         units: Optional[Units] = None,
-        form: Form = AS_IT_IS,
+        form: Form = PADDED,
     ) -> None:
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
         self.folder, self.identity, self.events = folder, identity, events
@@ -114,23 +116,29 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def get_train_dataloader(self) -> Any:
         per_epoch = steps_per_epoch(len(self.units), self.settings)
+        laying = Laying(
+            batch_size=self.settings.batch_size,
+            pad_id=self.pad_id,
+            layout=self.form.layout,
+            packs=self.units.data.packing is True,
+            max_length=self.units.data.max_length,
+            share=world.size(),
+        )
         return loader(
             self.corpus.rows,
-            self.settings.batch_size,
-            self.settings.accumulation,
-            self.pad_id,
-            self.settings.seed,
-            lambda: int(self.state.global_step // per_epoch),
             self.units,
+            self.settings.accumulation,
+            laying,
+            lambda: int(self.state.global_step // per_epoch),
         )
 
-    def training_step(
-        self, model: Any, inputs: Dict[str, List[Batch]], num_items_in_batch: Any = None
-    ) -> torch.Tensor:
+    def training_step(self, model: Any, inputs: Update, num_items_in_batch: Any = None) -> torch.Tensor:
         """The gradients of one update, in as many micro-batches as memory asks for; raises Diverged, ModelError."""
         model.train()
         batches = inputs["micro_batches"]
-        targets = self._labels_of_update(batches)
+        targets = inputs[
+            "answer_tokens"
+        ]  # of the whole update, over all processes: what its loss is divided by
         mine = world.share(batches, MASKED)
         start = random_state.take()
         while True:
@@ -161,11 +169,12 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
             # JSON has no infinity; with fp16 one means that loss scaling skips the update
             "grad_norm": gradient if gradient is not None and math.isfinite(gradient) else None,
-            "tokens": sum(useful_tokens(batch) for batch in batches),
+            "tokens": inputs["tokens"],
             "padded_tokens": sum(
                 part["input_ids"].numel() for part in out_of_memory.cut(batches, self.halvings)
             ),
             "answer_tokens": targets,
+            "data_wait_seconds": inputs["data_wait_seconds"],
         }
         return torch.tensor(loss, device=self.args.device)
 
@@ -182,10 +191,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _logits(self, model: Any, part: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
         """The model's logits of one micro-batch, and its labels."""
-        on_device = self.form(self._prepare_inputs(dict(part)))
-        labels = on_device.pop("labels")
+        taken = self.form(on_device(part, self.args.device))
+        labels = taken.pop("labels")
         with self.compute_loss_context_manager():
-            logits = model(**on_device).logits
+            logits = model(**taken).logits
         self.vocabulary = logits.shape[-1]
         return logits, labels
 
@@ -197,10 +206,6 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         yield
         self._logits(model, parts[-1])
         yield
-
-    def _labels_of_update(self, batches: List[Batch]) -> int:
-        """The labels of the whole update, over all processes: what its loss is divided by."""
-        return sum(int((batch["labels"][:, 1:] != MASKED).sum()) for batch in batches)
 
     def _whole_loss(self, losses: List[float]) -> float:
         """The loss of the whole update, over all processes."""
@@ -227,12 +232,13 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""
         before = out_of_memory.cut(batches, self.halvings)
         after = out_of_memory.cut(batches, self.halvings + 1)
-        step, was, now = self.state.global_step + 1, _most_rows(before), _most_rows(after)
+        step, was, now = self.state.global_step + 1, _size(before), _size(after)
+        word = "rows" if "attention_mask" in batches[0] else "tokens"
         if len(before) == len(after) or world.sharded():
             kept = checkpoint.newest(self.folder)
             raise ModelError(
                 f"{full[:1].upper()}{full[1:]} ran out of memory at step {step}"
-                + (" on one row." if len(before) == len(after) else f" on {was} rows.")
+                + (" on one row." if len(before) == len(after) else f" on {was} {word}.")
                 + (f" {kept.name} is whole." if kept else ""),
                 (
                     ""
@@ -245,8 +251,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.halvings += 1
         self.events.write("oom", step=step, micro_batch_was=was, micro_batch_is=now)
         say(
-            f"note: Out of memory ({full}) at step {step} with {was} rows in a pass; going on with {now}, and as many "
-            "more passes an update. The update is the same"
+            f"note: Out of memory ({full}) at step {step} with {was} {word} in a pass; going on with {now}, and as "
+            "many more passes an update. The update is the same"
             + (", but for the dropout drawn." if _drops(self.model) else ".")
         )
 
@@ -304,8 +310,11 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         return 0
 
 
-def _most_rows(parts: List[Batch]) -> int:
-    return max(len(part["input_ids"]) for part in parts)
+def _size(parts: List[Batch]) -> int:
+    """The largest pass: its rows where each has a line of its own, else its tokens."""
+    return max(
+        len(ids) if "attention_mask" in part else ids.numel() for part in parts for ids in [part["input_ids"]]
+    )
 
 
 def _drops(model: Any) -> bool:

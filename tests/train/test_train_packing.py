@@ -60,11 +60,13 @@ def test_each_row_goes_where_it_leaves_the_least_room(lengths, packs):
 MODELS = r"""
 import torch, transformers
 from envdoc.train import packed
-from envdoc.train.batches import Units, halve, lay_packs, loader, pad, useful_tokens
+from envdoc.train.batches import halve, lay_flat, lay_packs, pad, useful_tokens
 from envdoc.train.config import Data
 from envdoc.train.errors import ModelError
+from envdoc.train.feed import Laying, loader
 from envdoc.train.trainer import answer_loss
 from envdoc.train.turns import MASKED, Tokens
+from envdoc.train.units import Units
 
 WINDOW = 6
 small = dict(vocab_size=97, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
@@ -129,12 +131,12 @@ for name, config in KINDS.items():
     except ModelError as error:
         found[name] = error.message
         continue
-    single = through(model, [pad([row], 0) for row in rows], packed.AS_IT_IS)
+    single = through(model, [pad([row], 0) for row in rows], packed.PADDED)
     in_packs = through(model, [lay_packs(packs, 0)], form)
     halves = through(model, halve(lay_packs(packs, 0)), form)
     quarters = through(model, [h for p in packs for h in halve(lay_packs([p], 0))], form)
     found[name] = {"form": form.name, "packed": apart(in_packs, single), "halved": apart(halves, single),
-                   "split": apart(quarters, single), "naive": apart(through(model, naive, packed.AS_IT_IS), single)}
+                   "split": apart(quarters, single), "naive": apart(through(model, naive, packed.PADDED), single)}
 
 class Stranger(torch.nn.Module):  # as a model's own code may be: it knows no positions
     def __init__(self, inner):
@@ -153,16 +155,20 @@ except ModelError as error:
 # Order: the loader of a packed epoch, begun twice, and of rows of like length.
 many = rows_of([5 + (7 * n) % 23 for n in range(203)])
 lengths = [len(row.input_ids) for row in many]
+def batches_of(units, epoch=0, accumulation=2):
+    packs = units.data.packing is True
+    laying = Laying(3, 0, "lines" if packs else "padded", packs)
+    return loader(many, units, accumulation, laying, lambda: epoch)
 def numbers(units, epoch, accumulation=2):
     seen = []
-    for update in loader(many, 3, accumulation, 0, 7, lambda: epoch, units):
+    for update in batches_of(units, epoch, accumulation):
         seen.append([b["input_ids"][:, :3].tolist() for b in update["micro_batches"]])
     return seen
 packing = Units(lengths, Data(packing=True, max_length=64), 7, 3)
 again = Units(lengths, Data(packing=True, max_length=64), 7, 3)
 plain, grouped = Units(lengths, Data(), 7, 3), Units(lengths, Data(group_by_length=True), 7, 3)
 def padding(units):
-    batches = [b for u in loader(many, 3, 2, 0, 7, lambda: 0, units) for b in u["micro_batches"]]
+    batches = [b for u in batches_of(units) for b in u["micro_batches"]]
     return sum(b["input_ids"].numel() for b in batches) - sum(useful_tokens(b) for b in batches)
 print(json.dumps({
     "models": found, "stranger": stranger,
@@ -174,8 +180,7 @@ print(json.dumps({
         "grouped": [grouped.order(4) == Units(lengths, Data(group_by_length=True), 7, 3).order(4),
                     grouped.order(4) != grouped.order(5)],
         "padding": [padding(plain), padding(grouped)],
-        "tokens": [sum(lengths), sum(useful_tokens(b) for u in loader(many, 3, 2, 0, 7, lambda: 0, packing)
-                                     for b in u["micro_batches"])],
+        "tokens": [sum(lengths), sum(u["tokens"] for u in batches_of(packing))],
         "as before": [row for (row,) in plain.order(2)]
                      == torch.randperm(203, generator=torch.Generator().manual_seed(7 + 2)).tolist(),
     },
