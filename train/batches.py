@@ -9,6 +9,7 @@ Everything is known on the CPU when it is laid, so that nobody need ask the GPU 
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import numpy
 import torch
 
 from envdoc.train.turns import MASKED, Tokens
@@ -107,9 +108,13 @@ def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
     input_ids = torch.full((len(packs), length), pad_id, dtype=torch.int64)
     labels = torch.full((len(packs), length), MASKED, dtype=torch.int64)
     for place, rows in enumerate(packs):
-        input_ids[place, : lengths[place]] = torch.tensor([token for row in rows for token in row.input_ids])
-        labels[place, : lengths[place]] = torch.tensor([label for row in rows for label in row.labels])
+        input_ids[place, : lengths[place]] = _joined([row.input_ids for row in rows])
+        labels[place, : lengths[place]] = _joined([row.labels for row in rows])
     return {"input_ids": input_ids, "labels": labels}
+
+
+def _joined(parts: List[Sequence[int]]) -> torch.Tensor:
+    return torch.from_numpy(numpy.concatenate([numpy.asarray(part, dtype=numpy.int64) for part in parts]))
 
 
 def _flat(line: Batch, lengths: List[int]) -> Batch:

@@ -72,7 +72,7 @@ class Data:
     train_on: Literal["answers", "last", "all"] = "answers"  # all learns questions too, as in pretraining
     max_length: int = 1024  # tokens; activations, and logits above all, grow with the longest row
     too_long: Literal["error", "drop", "cut"] = "error"  # a cut answer teaches the model never to stop
-    packing: Union[Literal["auto"], bool] = (
+    packing: Union[bool, Literal["auto"]] = (
         "auto"  # the rows of an update without padding between them, none seeing another; true: packs of `max_length`
     )
     # are the units, which makes fewer steps of more rows; false: padded
@@ -163,6 +163,9 @@ class Train:
     save_every: int = 200  # updates between checkpoints: what a crash may cost
     keep: int = 2  # checkpoints kept; the newest may be the one being written when the disk fills
     log_every: int = 10  # updates between lines; every loss goes into the receipt all the same
+    workers: Union[int, Literal["auto"]] = (
+        "auto"  # processes that encode rows: as many as there are cores where it pays; the result is the same
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import collections
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Callable, Collection, Counter, Deque, Iterator, List, Sequence
+from typing import Callable, Collection, Counter, Deque, Iterator, List, Sequence, Union
 
 import numpy
 
@@ -94,13 +95,14 @@ class Told:
 Work = Callable[[Sequence[Row]], Part]
 
 
-def parts(rows: Collection[Row], work: Work, workers: int = 0) -> Iterator[Part]:
+def parts(rows: Collection[Row], work: Work, workers: Union[int, str] = "auto") -> Iterator[Part]:
     """Every row through `work`, PART_ROWS at a time, in order; few parts are in memory at once.
 
     Raises what `work` raises for the first part in which it does.
     """
     count = len(rows)
-    workers = workers or (min(_cores(), MOST_WORKERS) if count >= PAYS_FROM_ROWS else 1)
+    if isinstance(workers, str):  # auto
+        workers = min(_cores(), MOST_WORKERS) if count >= PAYS_FROM_ROWS else 1
     if workers > 1 and "fork" in multiprocessing.get_all_start_methods():
         made = _in_processes(_cut(rows), work, workers)
     else:
@@ -159,6 +161,7 @@ def _begin_worker(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+    gc.freeze()  # a collection that went over the parent's rows would copy every page of them
 
 
 def _cut(rows: Collection[Row]) -> Iterator[List[Row]]:

@@ -1,8 +1,9 @@
 """Updates laid ahead: while the GPU computes one, a thread reads, lays and pins the next.
 
-A thread and not processes: laying an update takes about a millisecond, most of it in numpy and torch, and a thread
-needs no /dev/shm, leaves no orphan, and is begun after any fork. Which rows an update holds follows from seed and
-epoch alone (units.py), so neither the thread nor a resumption changes it.
+A thread and not processes: laying an update takes about a millisecond, most of it in numpy and torch, and a worker of
+DataLoader costs the main thread more than that (docs/data-tokens.md). A thread needs no /dev/shm, leaves no orphan, and
+is begun after any fork. Which rows an update holds follows from seed and epoch alone (units.py), so neither the thread
+nor a resumption changes it.
 """
 
 import time
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from envdoc.train.batches import Batch, answer_tokens, lay_flat, lay_packs, pad, useful_tokens
 from envdoc.train.packing import deal, even
+from envdoc.train.token_store import StoredRows
 from envdoc.train.turns import Tokens
 from envdoc.train.units import Unit, Units
 
@@ -82,6 +84,7 @@ class Updates(Dataset):  # type: ignore[misc]
         self._order: List[Unit] = []
         self._ahead: Dict[int, Future[Update]] = {}
         self._thread = ThreadPoolExecutor(1, "envdoc-lay")
+        self._thread.submit(int).result()  # begun now: a thread that finds no memory for its start hangs whoever waits
 
     def __len__(self) -> int:
         return -(-len(self.units) // self.per_update)
@@ -101,7 +104,8 @@ class Updates(Dataset):  # type: ignore[misc]
     def lay(self, place: int) -> Update:
         """The update at that place of the epoch, on the CPU, in pinned memory where there is a GPU."""
         units = self._order[place * self.per_update : (place + 1) * self.per_update]
-        laid = self.laying([[self.rows[row] for row in unit] for unit in units])
+        read = self.rows.arrays if isinstance(self.rows, StoredRows) else self.rows.__getitem__
+        laid = self.laying([[read(row) for row in unit] for unit in units])
         update = update_of(laid)
         if torch.cuda.is_available():
             update["micro_batches"] = [_pinned(batch) for batch in laid]

@@ -66,7 +66,7 @@ def encode(rows: Collection[Row], trained: Collection[Row], tokenizer: Any, run:
     said = Counter(_said(row) for row in rows)
     again = {text for text in map(_said, trained) if text in said}
     return HeldOut(
-        corpus=labels.encode(rows, tokenizer, _judged_by(run.data)),
+        corpus=labels.encode(rows, tokenizer, _judged_by(run.data), run.train.workers),
         fraction=run.data.eval_fraction,
         repeated=sum(said[text] for text in again),
     )

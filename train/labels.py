@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Collection, Dict, FrozenSet, List, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, FrozenSet, List, Sequence, Tuple, Union
 
 from envdoc.train import compat, encoders, glm, templates, turns
 from envdoc.train.config import Data
@@ -80,13 +80,14 @@ def choose(tokenizer: Any, data: Data) -> Way:
     return Way(chosen.name, label, chosen.notes, chosen.text, frozenset(marks))
 
 
-def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: int = 0) -> Corpus:
+def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: Union[int, str] = "auto") -> Corpus:
     """Every row as tokens, with labels on the answers and the token that ends each of them.
 
     The rows are gone through twice, to know them and to encode them, and neither time kept; what comes out depends
-    on neither the store nor the number of processes (`workers`; 0 lets `encoders` choose). Raises DataError, with the
-    row's number, where a template refuses a row, where a row is too long and `data.too_long` says error, and where
-    nothing of a row would be learnt.
+    on neither the store nor the number of processes (`workers`; auto lets `encoders` choose).
+
+    Raises DataError, with the row's number, where a template refuses a row, where a row is too long and
+    `data.too_long` says error, and where nothing of a row would be learnt.
     """
     way = choose(tokenizer, data)
     key = _fingerprint(rows, tokenizer, way, data)

@@ -16,6 +16,7 @@ class Outcome:
     steps: int
     losses: Tuple[Tuple[int, float], ...]
     seconds: float
+    data_wait_seconds: float  # of them, in which an update was waited for that was not laid yet
     tokens: int  # padding not counted
     padded_tokens: int  # padding counted
     answer_tokens: int
@@ -35,6 +36,7 @@ def outcome(steps: int, history: History, resume: Optional[Path], micro_batch: i
         steps=steps,
         losses=history.losses,
         seconds=history.sums["seconds"],
+        data_wait_seconds=history.sums["data_wait_seconds"],
         tokens=int(history.sums["tokens"]),
         padded_tokens=int(history.sums["padded_tokens"]),
         answer_tokens=int(history.sums["answer_tokens"]),

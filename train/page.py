@@ -3,7 +3,7 @@
 import re
 from html import escape
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.train import page_charts, usage
 from envdoc.train.page_style import STYLE
@@ -88,7 +88,7 @@ def _tiles(record: Record) -> str:
     tiles = [
         (f"{_loss(steps[0])} → {_loss(steps[-1])}", "loss, first and last update"),
         (f"{steps[-1]['step']:,}" + (f" of {total:,}" if total else ""), "updates"),
-        (_duration(seconds), "of training"),
+        (_duration(seconds), "of training" + _waited(steps, seconds)),
         (f"{tokens / seconds:,.0f}" if seconds else "?", "tokens a second, padding not counted"),
         (f"{tokens:,}", "tokens seen"),
     ]
@@ -106,6 +106,12 @@ def _tiles(record: Record) -> str:
         )
         + "</ul>"
     )
+
+
+def _waited(steps: Sequence[Mapping[str, Any]], seconds: float) -> str:
+    """How much of it was waiting for data; nothing in runs of before that was measured."""
+    waited = [step["data_wait_seconds"] for step in steps if "data_wait_seconds" in step]
+    return f", {100 * sum(waited) / seconds:.1f}% waiting for data" if waited and seconds else ""
 
 
 def _loss(step: Mapping[str, Any]) -> str:

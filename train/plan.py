@@ -47,6 +47,12 @@ def _unusual(ready: Ready) -> List[str]:
             f"{100 * corpus.tokens / (count * data.max_length):.1f}% full; rows do not see each other "
             f"(form `{ready.form.name}`, tried on this model)."
         )
+    elif ready.form.layout != "padded":
+        passes = ready.settings.train.batch_size * data.max_length
+        said.append(
+            f"Laid without padding, at most {passes:,} tokens a pass; rows do not see each other "
+            f"(form `{ready.form.name}`, tried on this model)."
+        )
     return said
 
 

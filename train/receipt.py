@@ -47,6 +47,8 @@ def training(done: Outcome, precision: Precision) -> Dict[str, Any]:
         "first_loss": done.losses[0][1] if done.losses else None,
         "last_loss": done.losses[-1][1] if done.losses else None,
         "seconds": done.seconds,
+        "data_wait_seconds": done.data_wait_seconds,
+        "data_wait_share": done.data_wait_seconds / done.seconds if done.seconds else None,
         "tokens": done.tokens,
         "padded_tokens": done.padded_tokens,
         "answer_tokens": done.answer_tokens,
@@ -144,8 +146,8 @@ def write(receipt: Mapping[str, Any], folder: Path) -> Path:
 def lines(measured: Mapping[str, Any]) -> List[str]:
     """The measurements in words."""
     return [
-        f"{measured['steps']} steps in {measured['seconds']:.1f} s; loss {measured['first_loss']:.4f} -> "
-        f"{measured['last_loss']:.4f}.",
+        f"{measured['steps']} steps in {measured['seconds']:.1f} s, {100 * (measured['data_wait_share'] or 0):.1f}% of "
+        f"them waiting for data; loss {measured['first_loss']:.4f} -> {measured['last_loss']:.4f}.",
         f"{measured['tokens_per_second_useful']:,.0f} tokens/s without padding "
         f"({measured['tokens_per_second_total']:,.0f} with); peak memory "
         f"{measured['peak_bytes'] / 2**30:.2f} GiB ({measured['peak_bytes_of']}).",

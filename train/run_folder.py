@@ -23,6 +23,7 @@ FREE_TO_CHANGE = {
     "train.save_every",
     "train.keep",
     "train.log_every",
+    "train.workers",
     "train.stop_when_diverging",
     "data.eval_path",  # the hash of its rows is compared
     "data.eval_split",

@@ -19,12 +19,14 @@ from typing import (
 )
 
 from envdoc.train import clashes
-from envdoc.train.config import PLAIN_STARTS, TRACKERS, Eval, Lora, Run, flat
+from envdoc.train.config import PLAIN_STARTS, TRACKERS, Data, Eval, Lora, Run, Train, flat
 from envdoc.train.errors import ConfigError
 
 DEFAULT_FILE = Path(__file__).parent / "assets" / "default.yaml"
-KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 SHORT = {"model": "path", "data": "path"}  # `model: X` means `model.path: X`
+
+# Fields that are a number or a truth value, or one of a few words.
+WITH_WORDS = (Data.__annotations__["packing"], Train.__annotations__["workers"])
 
 # What a value must also satisfy: a test, and the words that say it.
 RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
@@ -54,6 +56,7 @@ RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "train.save_every": (lambda v: v >= 1, "at least 1"),
     "train.keep": (lambda v: v >= 1, "at least 1"),
     "train.log_every": (lambda v: v >= 1, "at least 1"),
+    "train.workers": (lambda v: v == "auto" or 1 <= v <= 256, "auto, or from 1 to 256"),
     "eval.every": (lambda v: v >= 1, "at least 1"),
     "eval.batch_size": (lambda v: v >= 1, "at least 1"),
     "eval.patience": (lambda v: v >= 0, "0 or more"),
@@ -213,9 +216,9 @@ def _words(value: Any) -> Optional[Tuple[str, ...]]:
     return None
 
 
-def _typed(hint: Any, value: Any, key: str) -> Any:
-    """`value` as the field's type. Text is read as a number or a truth value where the field is one: overrides
-    are text, and YAML 1.1 takes `3e-4` for text."""
+def _typed(hint: Any, value: Any, key: str, instead: str = "") -> Any:
+    """`value` as the field's type; `instead` says what else it may be. Text is read as a number or a truth value where
+    the field is one: overrides are text, and YAML 1.1 takes `3e-4` for text."""
     if hint == Lora.__annotations__["targets"]:
         if value in ("auto", "all"):
             return value
@@ -239,10 +242,14 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
             f"`{key}` must be one of {', '.join(get_args(hint))}, and is `{value}`.",
             f"Did you mean `{near[0]}`?" if near else None,
         )
-    if getattr(hint, "__origin__", None) is Union and type(None) not in get_args(hint):
-        return _typed_or_word(hint, value, key)
+    if hint in WITH_WORDS:
+        kind, words = get_args(hint)
+        if value in get_args(words):
+            return value
+        return _typed(kind, value, key, f", or {' or '.join(get_args(words))}")
     if getattr(hint, "__origin__", None) is Union:  # Optional[str]
         return None if value is None or value == "" else _typed(get_args(hint)[0], value, key)
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[hint]
     try:
         if hint is bool:
             return (
@@ -260,16 +267,4 @@ def _typed(hint: Any, value: Any, key: str) -> Any:
                 return int(number)
     except (ValueError, TypeError, KeyError, OverflowError):
         pass
-    raise ConfigError(f"`{key}` must be {KINDS[hint]}, and is `{value}`.")
-
-
-def _typed_or_word(hint: Any, value: Any, key: str) -> Any:
-    """One of the words of a Literal, or a value of the other type of the union."""
-    words, kind = get_args(hint)
-    if isinstance(value, str) and value in get_args(words):
-        return value
-    try:
-        return _typed(kind, value, key)
-    except ConfigError:
-        told = ", ".join(get_args(words)) + (", " if kind is bool else " or ") + KINDS[kind]
-        raise ConfigError(f"`{key}` must be {told}, and is `{value}`.") from None
+    raise ConfigError(f"`{key}` must be {words}{instead}, and is `{value}`.")

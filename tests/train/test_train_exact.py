@@ -8,8 +8,6 @@ import time
 import pytest
 from train_children import LIMIT_SECONDS, losses, receipt
 
-from envdoc.train.config import Data
-
 # Accumulation, dropout and shuffling on; 30 updates an epoch, so that kills fall on both sides of its end.
 RUN = [
     "train.steps=40",
@@ -18,7 +16,7 @@ RUN = [
     "train.accumulation=2",
     "lora.dropout=0.1",
 ]
-PACKING = ["data.packing=true"] if hasattr(Data(), "packing") else []
+PACKING = ["data.packing=true"]
 RUN += ["data.max_length=256"]  # short packs: the longest row has fewer tokens
 KILLS, SEED = 10, 20261130  # another seed kills at other moments; a failure is repeated by its own
 
@@ -98,30 +96,36 @@ print(json.dumps([scale, len(first)] + [
 """
 
 
-@pytest.mark.parametrize(
-    "packing", [[], PACKING] if PACKING else [[]], ids=lambda words: "packed" if words else "padded"
-)
-def test_the_gradient_of_8_times_1_is_that_of_1_times_8(forked, inside, tmp_path, packing):
+# Rows in a pass and passes; rows padded, as they are laid by default, and in packs.
+PADDED, AUTO = ["data.packing=false"], []
+SHAPES = {
+    "rows": [(8, 1, PADDED), (1, 8, PADDED), (3, 3, PADDED), (8, 1, AUTO), (3, 3, AUTO)],
+    "packs": [(8, 1, PACKING), (1, 8, PACKING), (3, 3, PACKING)],
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_gradient_of_8_times_1_is_that_of_1_times_8(forked, inside, tmp_path, kind):
     """Rows of 3 to 300 tokens; 8 x 1, 1 x 8, 3 x 3 of 8: the same gradient and losses but for float32's rounding.
 
-    The mean of the micro-batches' means, which transformers took before 4.46, is wrong by a third here.
+    Padded or not, too: by default the same rows an update go through the model without padding. The mean of the
+    micro-batches' means, which transformers took before 4.46, is wrong by a third here.
     """
     lengths = (1, 150, 2, 60, 1, 1, 90, 5)
     rows = [{"instruction": f"Count to {length}", "output": "one two " * length} for length in lengths]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    shapes = ((8, 1), (1, 8), (3, 3))
-    for batch, accumulation in shapes:
-        folder = tmp_path / f"{batch}x{accumulation}"
+    folders = [tmp_path / str(place) for place in range(len(SHAPES[kind]))]
+    for folder, (batch, accumulation, packing) in zip(folders, SHAPES[kind]):
         folder.mkdir()
         words = ["train", f"data={tmp_path}/rows.jsonl", "train.steps=3", "train.schedule=constant", *packing]
         words += [f"train.batch_size={batch}", f"train.accumulation={accumulation}"]
         done = forked.finish(words, folder, text=KEEP_GRADIENT)
         assert 0 == done.returncode, done.stderr
 
-    scale, count, *apart = inside(tmp_path, COMPARE % ([f"{batch}x{passes}" for batch, passes in shapes],))
+    scale, count, *apart = inside(tmp_path, COMPARE % ([folder.name for folder in folders],))
 
     assert 42 == count and scale > 1e-3
     assert max(apart) < 1e-5 * scale
-    first, *others = [losses(tmp_path / f"{batch}x{passes}/runs/default") for batch, passes in shapes]
+    first, *others = [losses(folder / "runs/default") for folder in folders]
     for other in others:
         assert max(abs(one - two) for (_, one), (_, two) in zip(first, other)) < 1e-4

@@ -43,6 +43,7 @@ def words(tmp_path_factory):
         "train.steps=3",
         "train.warmup_fraction=0",
         "overwrite=true",
+        "data.packing=false",
     ]
 
 

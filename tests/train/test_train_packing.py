@@ -1,4 +1,7 @@
-"""Packing: full packs, the same in every run, and no row that sees another, proved on models of many kinds."""
+"""Packing: full packs, the same in every run, and no row that sees another, proved on models of many kinds.
+
+With `data.packing: auto` the rows of an update are those of a padded run, and so are loss and gradients.
+"""
 
 import random
 import shutil
@@ -7,26 +10,69 @@ import time
 import pytest
 from train_children import losses, receipt
 
-from envdoc.train.packing import pack
+from envdoc.train.packing import deal, even, pack
 
 
 def lengths_like_instructions(count):
-    """Most rows short, a few long, as in instruction data."""
+    """Most rows short, a few long, as in instruction data and in the baselines: median 180, from 32 to 1024."""
     drawn = random.Random(0)
-    return [min(1024, max(16, round(drawn.lognormvariate(5.2, 0.8)))) for _ in range(count)]
+    return [min(1024, max(32, round(drawn.lognormvariate(5.2, 0.8)))) for _ in range(count)]
 
 
-def test_a_hundred_thousand_rows_are_packed_fast_and_full():
+# Of 100,000 rows each, at most 1024 tokens long.
+LENGTHS = {
+    "instructions": lengths_like_instructions,
+    "even": lambda count: [16 + place % 1009 for place in range(count)],
+    "short": lambda count: [8 + place % 40 for place in range(count)],
+    "short and longest": lambda count: [
+        1024 if place % 3 == 0 else 20 + place % 60 for place in range(count)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize("budget", [2048, 8192])
+def test_a_hundred_thousand_rows_are_packed_fast_and_full(kind, budget):
     """Under 5 s of CPU, over 97% of the token budget used, every row there once, no pack above the budget."""
-    lengths = lengths_like_instructions(100_000)
+    lengths = LENGTHS[kind](100_000)
     started = time.process_time()
 
-    packs = pack(lengths, 2048, range(len(lengths)))
+    packs = pack(lengths, budget, range(len(lengths)))
 
     assert time.process_time() - started < 5
     assert sorted(row for rows in packs for row in rows) == list(range(len(lengths)))
-    assert max(sum(lengths[row] for row in rows) for rows in packs) <= 2048
-    assert sum(lengths) / (len(packs) * 2048) > 0.97
+    assert max(sum(lengths[row] for row in rows) for rows in packs) <= budget
+    assert sum(lengths) / (len(packs) * budget) > 0.97
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize(
+    "rows, budget, share", [(16, 4096, 1), (64, 8192, 1), (64, 8192, 4), (3, 1024, 2), (1, 1024, 2)]
+)
+def test_an_update_is_dealt_into_few_even_passes(kind, rows, budget, share):
+    """No pass above the budget, each row once and in order, as many passes as best fit makes, but for the share."""
+    lengths = LENGTHS[kind](4096)
+    for start in range(0, len(lengths) - rows, rows):
+        update = lengths[start : start + rows]
+
+        passes = deal(update, budget, share)
+
+        assert sorted(row for one in passes for row in one) == list(range(rows))
+        assert all(one == sorted(one) and one for one in passes)
+        sums = [sum(update[row] for row in one) for one in passes]
+        best = len(pack(update, budget, range(rows)))
+        assert max(sums) <= budget and best <= len(passes) < best + share
+        if share > 1 and len(passes) % share:
+            assert (
+                rows < share or len(passes) == best
+            )  # too few rows, or so long that only best fit places them
+
+
+def test_rows_are_dealt_out_evenly():
+    """The longest first, each to whom has least: 7 and 2 and 1 against 6 and 4."""
+    assert [[1, 3, 4], [0, 2]] == even([4, 7, 6, 2, 1], 2)
+    assert [[0], [1]] == deal([900, 900], 1024, 1) == deal([900, 900], 1800, 2)
+    assert [[0, 1]] == deal([900, 900], 1800, 1)
 
 
 def test_the_number_of_packs_does_not_depend_on_the_order():
@@ -60,7 +106,7 @@ def test_each_row_goes_where_it_leaves_the_least_room(lengths, packs):
 MODELS = r"""
 import torch, transformers
 from envdoc.train import packed
-from envdoc.train.batches import halve, lay_flat, lay_packs, pad, useful_tokens
+from envdoc.train.batches import answer_tokens, halve, lay_flat, lay_packs, pad, useful_tokens
 from envdoc.train.config import Data
 from envdoc.train.errors import ModelError
 from envdoc.train.feed import Laying, loader
@@ -133,10 +179,35 @@ for name, config in KINDS.items():
         continue
     single = through(model, [pad([row], 0) for row in rows], packed.PADDED)
     in_packs = through(model, [lay_packs(packs, 0)], form)
+    update = [[row] for row in rows]
+    auto = through(model, Laying(2, 0, form.layout, False, 32)(update), form)
+    shared = through(model, Laying(2, 0, form.layout, False, 32, share=3)(update), form)
     halves = through(model, halve(lay_packs(packs, 0)), form)
     quarters = through(model, [h for p in packs for h in halve(lay_packs([p], 0))], form)
     found[name] = {"form": form.name, "packed": apart(in_packs, single), "halved": apart(halves, single),
+                   "auto": apart(auto, single) + apart(shared, single),
                    "split": apart(quarters, single), "naive": apart(through(model, naive, packed.PADDED), single)}
+
+# One line of all rows, and how it is cut.
+line = lay_flat(rows, 9)
+def told(batch):
+    return {"cu_seqlens": batch["cu_seqlens"].tolist(), "max_seqlen": batch["max_seqlen"],
+            "positions": batch["position_ids"][0].tolist(), "useful": useful_tokens(batch),
+            "learnt": answer_tokens(batch), "shapes": [list(batch[n].shape) for n in ("input_ids", "labels")],
+            "types": [str(batch[n].dtype) for n in ("input_ids", "cu_seqlens")] + [type(batch["max_seqlen"]).__name__]}
+def same(one, other):
+    return all(torch.equal(one[n], other[n]) if torch.is_tensor(one[n]) else one[n] == other[n] for n in one)
+llama = T.AutoModelForCausalLM.from_config(KINDS["llama"])
+alone = through(llama, [pad([row], 0) for row in rows], packed.PADDED)
+flat_form = packed.Form("flat", packed._flat, "flat")
+flat = {
+    "line": told(line), "padded": [useful_tokens(pad(rows, 0)), answer_tokens(pad(rows, 0))],
+    "halves": [same(half, lay_flat(part, 0)) for half, part in zip(halve(line), (rows[:2], rows[2:]))],
+    "one row": halve(lay_flat(rows[:1], 0)) is None,
+    "losses": [apart(through(llama, batches, flat_form), alone)
+               for batches in ([line], halve(line), Laying(2, 0, "flat", False, 32)([[row] for row in rows]))],
+    "passes": [b["input_ids"].shape[1] for b in Laying(2, 0, "flat", False, 32)([[row] for row in rows])],
+}
 
 class Stranger(torch.nn.Module):  # as a model's own code may be: it knows no positions
     def __init__(self, inner):
@@ -146,7 +217,6 @@ class Stranger(torch.nn.Module):  # as a model's own code may be: it knows no po
         return self.inner.get_input_embeddings()
     def forward(self, input_ids, attention_mask=None):
         return self.inner(input_ids=input_ids)
-llama = T.AutoModelForCausalLM.from_config(KINDS["llama"])
 try:
     stranger = packed.choose(Stranger(llama), 32).name
 except ModelError as error:
@@ -171,7 +241,7 @@ def padding(units):
     batches = [b for u in batches_of(units) for b in u["micro_batches"]]
     return sum(b["input_ids"].numel() for b in batches) - sum(useful_tokens(b) for b in batches)
 print(json.dumps({
-    "models": found, "stranger": stranger,
+    "models": found, "stranger": stranger, "flat": flat,
     "order": {
         "same": numbers(packing, 3) == numbers(again, 3),
         "counts": [len(packing.order(e)) for e in (0, 1, 2)] + [len(packing)],
@@ -201,6 +271,30 @@ def test_packed_rows_give_the_loss_and_gradients_of_single_rows(packed):
     assert {"llama", "qwen2", "mistral", "gemma2", "phi", "gpt2", "neox", "falcon"} <= set(models)
     assert {} == {name: told for name, told in models.items() if max(told["packed"]) > 3e-6}
     assert {} == {name: told for name, told in models.items() if max(told["halved"] + told["split"]) > 3e-6}
+    assert {} == {name: told for name, told in models.items() if max(told["auto"]) > 3e-6}
+
+
+def test_a_flat_line_tells_where_its_rows_begin(packed):
+    """Positions, the ends of rows, the longest one: known on the CPU; 64 tokens need no filling, their halves do."""
+    flat = packed["flat"]
+    ends = [0, 19, 32, 39, 50, 55, 64]
+
+    assert ends == flat["line"]["cu_seqlens"] and 19 == flat["line"]["max_seqlen"]
+    assert [place - start for start, stop in zip(ends, ends[1:]) for place in range(start, stop)] == flat[
+        "line"
+    ]["positions"]
+    assert flat["padded"] == [flat["line"]["useful"], flat["line"]["learnt"]] and 64 == flat["padded"][0]
+    assert ["torch.int64", "torch.int32", "int"] == flat["line"]["types"]
+    assert [[1, 64]] * 2 == flat["line"]["shapes"]
+
+
+def test_a_flat_line_is_cut_at_a_row_and_has_the_same_loss(packed):
+    """Each half as if it had been laid by itself, byte for byte; a single row is not cut."""
+    flat = packed["flat"]
+
+    assert [True, True] == flat["halves"] and flat["one row"]
+    assert max(value for pair in flat["losses"] for value in pair) < 3e-6
+    assert [64] == flat["passes"]
 
 
 def test_rows_that_are_only_laid_end_to_end_give_others(packed):
@@ -246,12 +340,12 @@ RUN = [
     "train.accumulation=2",
 ]
 RUN += ["lora.dropout=0.1", "data.max_length=256"]
-KINDS = {"packed": ["data.packing=true"], "grouped": ["data.group_by_length=true"]}
+KINDS = {"packed": ["data.packing=true"], "grouped": ["data.group_by_length=true"], "auto": []}
 
 
 @pytest.fixture(scope="module")
 def runs(launch_many, tmp_path_factory):
-    """Two runs over more than an epoch, each again from its checkpoint 4, and one that is refused."""
+    """Three runs over more than an epoch, each again from its checkpoint 4, and one that is refused."""
     folder = tmp_path_factory.mktemp("runs")
     told = launch_many(folder, *[[*RUN, f"output={kind}", *words] for kind, words in KINDS.items()])
     for kind in KINDS:
@@ -269,7 +363,7 @@ def test_packed_and_grouped_runs_are_proved_and_resume_exactly(runs):
     """Over the end of an epoch, with dropout: the same losses to the last bit and the same adapter."""
     folder, told, again = runs
 
-    assert [0] * 4 == [done["code"] for done in (*told, *again[:2])], (told, again)
+    assert [0] * 6 == [done["code"] for done in (*told, *again[:3])], (told, again)
     for kind in KINDS:
         assert losses(folder / kind) == losses(folder / f"{kind}-again")
         shas = [receipt(folder / name)["adapter"]["sha256"] for name in (kind, f"{kind}-again")]
@@ -282,13 +376,15 @@ def test_the_plan_tells_of_packs_and_of_the_store(runs):
     """How many packs, how full, how the model keeps them apart; and that the second run read what the first encoded."""
     _, told, again = runs
 
-    packed, grouped = (done["out"].splitlines() for done in told)
+    packed, grouped, auto = (done["out"].splitlines() for done in told)
     (line,) = [line for line in packed if "Packed into" in line]
     assert "packs of 256 tokens" in line and "(form `positions`, tried on this model)." in line
     assert any(line.startswith("Training  9 steps of 2 x 2 packs (") for line in packed)
     assert any("          Encoded by an earlier run with the same data" in line for line in grouped)
     assert any(line.startswith("Preview   the first two rows") for line in grouped)
-    refused = again[2]
+    (line,) = [line for line in auto if "Laid without padding" in line]
+    assert "at most 512 tokens a pass" in line and "(form `positions`, tried on this model)." in line
+    refused = again[3]
     assert 2 == refused["code"]
     assert "error: `data.packing` and `data.group_by_length` are both on, and packs" in refused["err"]
 

@@ -122,7 +122,7 @@ shown = {"plain": preview.lines([row], own, False), "coloured": preview.lines([r
 
 # The store.
 many = [Row(n, tuple(turns(None, f"What is {n}?", f"It is {n % 97}, {n % 7}."))) for n in range(1, 2301)]
-def told(rows, tokenizer=own, workers=0, **settings):
+def told(rows, tokenizer=own, workers="auto", **settings):
     corpus = labels.encode(rows, tokenizer, data(**settings), workers)
     return [corpus.stored, corpus.encoded_sha256, len(corpus.rows), corpus.tokens, corpus.answer_tokens]
 def by_hand(corpus):

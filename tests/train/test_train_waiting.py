@@ -1,0 +1,130 @@
+"""Data never waits: updates laid ahead by a thread, the same ones at any beginning; waiting and idle time measured."""
+
+import json
+
+import pytest
+from train_children import receipt
+
+WAITING = r"""
+import threading, time
+from dataclasses import dataclass
+from envdoc.train import idle
+from envdoc.train.config import Data
+from envdoc.train.feed import AHEAD, Laying, loader
+from envdoc.train.turns import Tokens
+from envdoc.train.units import Units
+from accelerate.data_loader import skip_first_batches
+
+rows = [Tokens(n, list(range(3, 6 + n % 40)), list(range(3, 6 + n % 40))) for n in range(200)]
+lengths = [len(row.input_ids) for row in rows]
+laid = []
+
+@dataclass(frozen=True)
+class Slow(Laying):
+    seconds: float = 0.0
+    fails: int = -1
+    def __call__(self, units):
+        laid.append(threading.current_thread().name)
+        if len(laid) - 1 == self.fails:
+            raise OSError("the disk is gone")
+        time.sleep(self.seconds)
+        return super().__call__(units)
+
+def epoch(seconds=0.0, fails=-1, number=3):
+    del laid[:]
+    laying = Slow(2, 0, "lines", False, 64, 1, seconds, fails)
+    return loader(rows, Units(lengths, Data(), 7), 4, laying, lambda: number)
+
+def content(update):
+    return [[part["input_ids"].tolist(), part["labels"].tolist()] for part in update["micro_batches"]]
+
+whole = [content(update) for update in epoch()]
+laid_by = sorted(set(laid))
+direct = epoch().dataset
+direct.begin(3)
+later = [content(update) for update in skip_first_batches(epoch(), 17)]
+laid_later = len(laid)
+waited = []
+for update in epoch(seconds=0.03):
+    waited.append(update["data_wait_seconds"])
+    time.sleep(0.04)  # what the GPU takes
+beginning = iter(epoch())
+for _ in range(3):
+    next(beginning)
+time.sleep(0.2)
+in_advance = len(laid)
+try:
+    list(epoch(fails=5))
+    failed = None
+except OSError as error:
+    failed = str(error)
+
+def event(cat, ts, dur, ph="X"):
+    return {"ph": ph, "cat": cat, "name": "x", "pid": 0, "tid": 7, "ts": ts, "dur": dur}
+trace = {"traceEvents": [
+    event("kernel", 100.0, 50.0), event("kernel", 140.0, 30.0), event("kernel", 145.0, 5.0),  # two streams at once
+    event("gpu_memcpy", 200.0, 10.0), event("gpu_memset", 210.0, 1.0), {"ph": "M", "name": "process_name"},
+    event("gpu_user_annotation", 0.0, 1000.0), event("cpu_op", 0.0, 1000.0), event("kernel", 300.0, 100.0),
+]}
+found = idle.idle(idle.spans(trace), 400e-6, 4)
+nothing = idle.idle([], 1.0, 1)
+print(json.dumps({
+    "same": [content(direct.lay(place)) for place in range(len(whole))] == whole, "count": len(whole),
+    "another epoch": [content(update) for update in epoch(number=4)] != whole,
+    "later": later == whole[17:], "laid later": laid_later, "by": laid_by, "waited": waited,
+    "in advance": in_advance, "ahead": AHEAD, "failed": failed,
+    "joined": idle.joined(idle.spans(trace)), "share": found.share, "gap": found.longest_gap_seconds,
+    "line": found.line(), "nothing": [nothing.share, nothing.longest_gap_seconds],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(inside, tmp_path_factory):
+    """Every case above, from one child."""
+    return inside(tmp_path_factory.mktemp("waiting"), WAITING)
+
+
+def test_updates_are_the_same_laid_ahead_or_not_and_from_any_beginning(told):
+    """25 updates of 8 rows; a resumed epoch begins in its middle and lays nothing of what was done before."""
+    assert 25 == told["count"] and told["same"] and told["another epoch"]
+    assert told["later"] and 25 - 17 == told["laid later"]
+
+
+def test_a_thread_lays_the_next_updates_while_one_is_computed(told):
+    """30 ms to lay and 40 to compute: the first is waited for, and hardly any later one; never more than two ahead."""
+    first, *rest = told["waited"]
+
+    assert ["envdoc-lay_0"] == told["by"]
+    assert first >= 0.03 and sorted(rest)[len(rest) // 2] < 0.01
+    assert 3 + told["ahead"] == told["in advance"]
+
+
+def test_what_fails_in_the_thread_fails_in_the_run(told):
+    """The error itself, where the update is asked for; it neither hangs nor is passed over."""
+    assert "the disk is gone" == told["failed"]
+
+
+def test_idle_time_is_what_kernels_and_copies_leave(told):
+    """Streams that run at once count once; ranges that only name kernels do not count; 181 of 400 microseconds."""
+    assert [[100, 170], [200, 211], [300, 400]] == told["joined"]
+    assert 1 - 181 / 400 == pytest.approx(told["share"]) and 89e-6 == pytest.approx(told["gap"])
+    assert told["line"].startswith("GPU idle 54.75% of the time: 0.000 s of work in 0.000 s, 4 updates;")
+    assert [1, 0] == told["nothing"]
+
+
+def test_a_run_tells_how_long_it_waited_for_data(finished):
+    """In each update's event, and summed up in the receipt and in the last words."""
+    run = finished / "runs/default"
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    waited = [event["data_wait_seconds"] for event in events if event["kind"] == "step"]
+    training = receipt(run)["training"]
+
+    assert 12 == len(waited) and all(0 < seconds < 5 for seconds in waited)
+    assert sum(waited) == pytest.approx(training["data_wait_seconds"])
+    assert training["data_wait_share"] == pytest.approx(training["data_wait_seconds"] / training["seconds"])
+    assert (
+        f"{100 * training['data_wait_share']:.1f}% of them waiting for data; loss "
+        in (finished / "stdout").read_text()
+    )
+    assert "waiting for data</span>" in (run / "report.html").read_text()
