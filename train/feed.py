@@ -84,7 +84,9 @@ class Updates(Dataset):  # type: ignore[misc]
         self._order: List[Unit] = []
         self._ahead: Dict[int, Future[Update]] = {}
         self._thread = ThreadPoolExecutor(1, "envdoc-lay")
-        self._thread.submit(int).result()  # begun now: a thread that finds no memory for its start hangs whoever waits
+        self._thread.submit(
+            int
+        ).result()  # begun now: a thread that finds no memory for its start hangs whoever waits
 
     def __len__(self) -> int:
         return -(-len(self.units) // self.per_update)

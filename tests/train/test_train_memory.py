@@ -71,6 +71,26 @@ def test_the_micro_batch_is_halved_and_the_losses_stay(forked, words, tmp_path):
     assert losses(run) == limited
 
 
+def test_rows_without_padding_are_halved_between_two_of_them(forked, words, tmp_path):
+    """As they are laid by default: cut where a row begins, told in tokens; the losses are those of the whole pass."""
+    laid = [*words, "data.packing=auto", "train.batch_size=8"]
+    done = forked.finish(laid, tmp_path, text=LIMITED.format(45))
+    limited = losses(tmp_path / "runs/default")
+    events = [json.loads(line) for line in (tmp_path / "runs/default/events.jsonl").read_text().splitlines()]
+    whole = forked.finish(laid, tmp_path)
+
+    assert (0, 0) == (done.returncode, whole.returncode), done.stderr + whole.stderr
+    (first, *_) = [event for event in events if event["kind"] == "oom"]
+    was, now = first["micro_batch_was"], first["micro_batch_is"]
+    assert was / 2 <= now < was * 0.75
+    assert (
+        f" with {was} tokens in a pass; going on with {now}, and as many more passes an update."
+        in done.stderr
+    )
+    unlimited = losses(tmp_path / "runs/default")
+    assert max(abs(one - two) for (_, one), (_, two) in zip(limited, unlimited)) < 1e-4
+
+
 def test_what_does_not_fit_at_all_is_one_sentence(forked, words, tmp_path):
     """Not one row fits: exit 2, what ran out of memory and at which step, what helps; no traceback."""
     done = forked.finish([*words, "train.batch_size=2"], tmp_path, text=LIMITED.format(1))

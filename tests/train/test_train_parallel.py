@@ -12,7 +12,9 @@ from overlaid import install
 from train_children import LAUNCH, LIMIT_SECONDS, environment, losses, receipt, started, wait_for
 
 RUN = ["train.batch_size=4", "train.accumulation=2", "lora.dropout=0", "train.log_every=1", "train.keep=99"]
-RUN += ["data.packing=false"]  # else two processes lay an update in two passes, and one in one: equal but for rounding
+RUN += [
+    "data.packing=false"
+]  # else two processes lay an update in two passes, and one in one: equal but for rounding
 
 
 def together(patient, folder, *words):
