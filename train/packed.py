@@ -10,7 +10,7 @@ first row changed. A model with code of its own, or with memory between tokens (
 """
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
@@ -51,9 +51,22 @@ AS_IT_IS = Form("positions", as_it_is)
 def choose(
     model: Any, max_length: int, quantization: str = "none", autocast: Optional[torch.dtype] = None
 ) -> Form:
+    """The form that `find` finds. Raises ModelError where there is none."""
+    form, why = find(model, max_length, quantization, autocast)
+    if form is None:
+        raise ModelError(
+            f"`data.packing` is on, and {why}",
+            "Leave `data.packing` out; `data.group_by_length=true` also saves padding, with any model.",
+        )
+    return form
+
+
+def find(
+    model: Any, max_length: int, quantization: str = "none", autocast: Optional[torch.dtype] = None
+) -> Tuple[Optional[Form], str]:
     """The first form in which the model keeps packed rows apart, tried under the autocast that training uses.
 
-    Raises ModelError where it does so in none.
+    None where it does so in none, and why not, as the rest of a sentence.
     """
     reasons: Dict[str, str] = {}
     device = model.get_input_embeddings().weight.device
@@ -61,15 +74,14 @@ def choose(
         for form in _forms(model, max_length, autocast):
             reason = _mixes(model, form, noisy=quantization == "8bit")
             if reason is None:
-                return form
+                return form, ""
             reasons[form.name] = reason
     told = "; ".join(f"as {name}, {reason}" for name, reason in reasons.items())
     window = compat_packing.window_of(model.config)
-    raise ModelError(
-        f"`data.packing` is on, and this model ({model.config.model_type}) does not keep packed rows apart: "
+    return None, (
+        f"this model ({model.config.model_type}) does not keep packed rows apart: "
         + (told or f"its attention reaches back {window} tokens, fewer than `data.max_length`")
-        + ".",
-        "Leave `data.packing` out; `data.group_by_length=true` also saves padding, with any model.",
+        + "."
     )
 
 

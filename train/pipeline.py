@@ -27,7 +27,7 @@ from envdoc.train import (
 )
 from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row, read_rows
-from envdoc.train.errors import ConfigError, ModelError, SaveError
+from envdoc.train.errors import ConfigError, SaveError
 from envdoc.train.events import Events
 from envdoc.train.libraries import load_libraries
 from envdoc.train.parallel import own_files, world
@@ -175,13 +175,13 @@ def _form(settings: Run, model: Any, precision: Any) -> Any:
     if packing is False:
         return packed.PADDED
     autocast = precision.torch_dtype if precision.dtype != "fp32" else None
-    try:
-        return packed.choose(model, settings.data.max_length, settings.model.quantization, autocast)
-    except ModelError as error:
-        if packing is True:
-            raise
-        say(f"note: Rows are padded: {error.message[0].lower()}{error.message[1:]}")
-        return packed.PADDED
+    asked = (model, settings.data.max_length, settings.model.quantization, autocast)
+    if packing is True:
+        return packed.choose(*asked)
+    form, why = packed.find(*asked)
+    if form is None:
+        say(f"note: Rows are padded: {why}")
+    return form or packed.PADDED
 
 
 def _rehearse(ready: Ready, scratch: Path) -> int:

@@ -104,10 +104,11 @@ def test_each_row_goes_where_it_leaves_the_least_room(lengths, packs):
 
 # Packed rows through models of many kinds, against the same rows one by one. All parameters take part, in fp32.
 MODELS = r"""
+import contextlib, io, types
 import torch, transformers
-from envdoc.train import packed
+from envdoc.train import packed, pipeline
 from envdoc.train.batches import answer_tokens, halve, lay_flat, lay_packs, pad, useful_tokens
-from envdoc.train.config import Data
+from envdoc.train.config import Data, Run
 from envdoc.train.errors import ModelError
 from envdoc.train.feed import Laying, loader
 from envdoc.train.trainer import answer_loss
@@ -222,6 +223,15 @@ try:
 except ModelError as error:
     stranger = error.message
 
+# By default such a model is trained padded.
+told = io.StringIO()
+precision = types.SimpleNamespace(dtype="fp32", torch_dtype=torch.float32)
+bloom = T.AutoModelForCausalLM.from_config(KINDS["bloom"])
+with contextlib.redirect_stderr(told):
+    forms = [pipeline._form(Run(data=Data(**packing)), model, precision).name
+             for packing in ({}, {"packing": False}) for model in (llama, bloom)]
+by_default = [forms, told.getvalue()]
+
 # Order: the loader of a packed epoch, begun twice, and of rows of like length.
 many = rows_of([5 + (7 * n) % 23 for n in range(203)])
 lengths = [len(row.input_ids) for row in many]
@@ -241,7 +251,7 @@ def padding(units):
     batches = [b for u in batches_of(units) for b in u["micro_batches"]]
     return sum(b["input_ids"].numel() for b in batches) - sum(useful_tokens(b) for b in batches)
 print(json.dumps({
-    "models": found, "stranger": stranger, "flat": flat,
+    "models": found, "stranger": stranger, "by default": by_default, "flat": flat,
     "order": {
         "same": numbers(packing, 3) == numbers(again, 3),
         "counts": [len(packing.order(e)) for e in (0, 1, 2)] + [len(packing)],
@@ -311,6 +321,17 @@ def test_a_model_that_mixes_packed_rows_is_refused(packed):
             f"`data.packing` is on, and this model ({kind}) does not keep packed rows apart: as "
         )
     assert "it fails with TypeError" in packed["stranger"]
+
+
+def test_a_model_that_mixes_rows_is_trained_padded_unless_packing_is_asked_for(packed):
+    """Llama keeps rows apart, Bloom does not: one note, and no refusal."""
+    forms, told = packed["by default"]
+
+    assert ["positions", "padded", "padded", "padded"] == forms
+    (line,) = told.splitlines()
+    assert line.startswith(
+        "note: Rows are padded: this model (bloom) does not keep packed rows apart: as positions, "
+    )
 
 
 def test_the_order_of_packs_and_groups_follows_from_seed_and_epoch(packed):
