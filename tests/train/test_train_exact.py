@@ -96,10 +96,10 @@ print(json.dumps([scale, len(first)] + [
 """
 
 
-# Rows in a pass and passes; rows padded, as they are laid by default, and in packs.
-PADDED, AUTO = ["data.packing=false"], []
+# Rows in a pass and passes; rows padded, as they are laid by default (and read anew for each pass), and in packs.
+PADDED, AUTO, STREAMED = ["data.packing=false"], [], ["data.streaming=true"]
 SHAPES = {
-    "rows": [(8, 1, PADDED), (1, 8, PADDED), (3, 3, PADDED), (8, 1, AUTO), (3, 3, AUTO)],
+    "rows": [(8, 1, PADDED), (1, 8, PADDED), (3, 3, PADDED), (8, 1, AUTO), (3, 3, STREAMED)],
     "packs": [(8, 1, PACKING), (1, 8, PACKING), (3, 3, PACKING)],
 }
 

@@ -1,9 +1,12 @@
 """Data never waits: updates laid ahead by a thread, the same ones at any beginning; waiting and idle time measured."""
 
 import json
+import signal
+import time
+from pathlib import Path
 
 import pytest
-from train_children import receipt
+from train_children import LIMIT_SECONDS, receipt
 
 WAITING = r"""
 import threading, time
@@ -103,6 +106,41 @@ def test_a_thread_lays_the_next_updates_while_one_is_computed(told):
 def test_what_fails_in_the_thread_fails_in_the_run(told):
     """The error itself, where the update is asked for; it neither hangs nor is passed over."""
     assert "the disk is gone" == told["failed"]
+
+
+ENCODING = """
+import time
+from pathlib import Path
+from envdoc.train import encoders
+def work(rows):
+    Path(f"worker-{os.getpid()}").touch()
+    time.sleep(60)
+list(encoders.parts(range(5000), work, 2))
+"""
+
+
+def test_no_process_that_encodes_outlives_a_killed_run(forked, tmp_path):
+    """SIGKILL, of which nobody is told: both processes are gone at once, in the middle of their work."""
+    run = forked.start([], tmp_path, text=ENCODING)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while len(workers := list(tmp_path.glob("worker-*"))) < 2:
+        assert run.poll() is None and time.monotonic() < deadline, run.stderr
+        time.sleep(0.02)
+
+    run.send_signal(signal.SIGKILL)
+
+    assert -signal.SIGKILL == run.wait()
+    while alive := [path.name for path in workers if is_alive(int(path.name.split("-")[1]))]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_idle_time_is_what_kernels_and_copies_leave(told):
