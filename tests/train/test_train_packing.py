@@ -206,7 +206,8 @@ flat = {
     "halves": [same(half, lay_flat(part, 0)) for half, part in zip(halve(line), (rows[:2], rows[2:]))],
     "one row": halve(lay_flat(rows[:1], 0)) is None,
     "losses": [apart(through(llama, batches, flat_form), alone)
-               for batches in ([line], halve(line), Laying(2, 0, "flat", False, 32)([[row] for row in rows]))],
+               for batches in ([line], halve(line), Laying(2, 0, "flat", False, 32)([[row] for row in rows]),
+                               Laying(2, 0, "flat", True)(packs))],
     "passes": [b["input_ids"].shape[1] for b in Laying(2, 0, "flat", False, 32)([[row] for row in rows])],
 }
 
