@@ -41,12 +41,12 @@ def lay_packs(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
     batch = _lay(packs, pad_id)
     batch["position_ids"] = torch.zeros_like(batch["input_ids"])
     for place, rows in enumerate(packs):
-        start = 0
-        for row in rows:
-            stop = start + len(row.input_ids)
-            batch["position_ids"][place, start:stop] = torch.arange(stop - start)
-            batch["labels"][place, start] = MASKED
-            start = stop
+        lengths = numpy.array([len(row.input_ids) for row in rows])
+        stops = lengths.cumsum()
+        begins = stops - lengths
+        within = numpy.arange(stops[-1]) - numpy.repeat(begins, lengths)
+        batch["position_ids"][place, : len(within)] = torch.from_numpy(within)
+        batch["labels"][place, torch.from_numpy(begins)] = MASKED
     return batch
 
 
