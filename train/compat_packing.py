@@ -26,6 +26,17 @@ def reads_positions() -> bool:
     return callable(find_packed_sequence_indices)
 
 
+def leave_quantised(model: Any) -> None:
+    """Have bitsandbytes leave 4-bit weights as they are in a pass that is no training.
+
+    Its Linear4bit (0.50) lays them anew for AVX512-BF16 in the first pass in eval mode on a CPU, and whoever then
+    dequantises them, as OLoRA's start does on resuming, gets other numbers.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.training = True  # which switches nothing else in it
+
+
 def is_flash(config: Any) -> bool:
     """True for flash attention, which takes no mask of ours."""
     return "flash" in str(getattr(config, "_attn_implementation", ""))

@@ -134,6 +134,7 @@ def _mixes(model: Any, form: Form, noisy: bool) -> Optional[str]:
     device = model.get_input_embeddings().weight.device
     was_training = model.training
     model.eval()
+    compat_packing.leave_quantised(model)
     try:
         with torch.no_grad():
             alone = _second(model, _plain([second], device))
