@@ -94,7 +94,7 @@ def plan(found: Dict[str, Any]) -> str:
     best, chosen = max(tried, key=speed), done["envdoc-auto"]
     return (
         f"The plan by itself: {speed(chosen):,.0f} tokens/s; the best by hand, {best['title']}: {speed(best):,.0f}. "
-        f"The plan reaches {speed(chosen) / speed(best):.1%} of it.\n\n" + "\n".join(chosen.get("told", []))
+        f"The plan reaches {speed(chosen) / speed(best):.1%} of it. What it said:\n\n```\n{_told(chosen)}\n```\n"
     )
 
 
@@ -117,6 +117,11 @@ def into(page: Path, found: Dict[str, Any]) -> None:
     if not found_it:
         raise SystemExit(f"`{page}` has no line `{begin}`.")
     page.write_text(f"{before}{begin}\n{text(found)}{END}{rest.partition(END)[2]}")
+
+
+def _told(row: Dict[str, Any]) -> str:
+    """What a run said of itself, but for the line with the folder that its base lay in."""
+    return "\n".join(line for line in row.get("told", ()) if not line.startswith("Model "))
 
 
 def _clocks(result: Dict[str, Any]) -> str:
