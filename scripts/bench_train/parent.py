@@ -31,7 +31,7 @@ class Child:
         shrink = SHRINK if given.shape == "tiny" else 1
         program = str(Path(__file__).with_name("child.py"))
         self.until = until
-        self.log = (given.out / f"{kind}.log").open("w")
+        self.log = (given.out / f"{kind}.log").open("a")
         self.process = subprocess.Popen(
             [sys.executable, program, kind, str(place), str(TRAIN), str(shrink)],
             stdin=subprocess.PIPE,
