@@ -80,6 +80,7 @@ class Child:
             return self._answers.get(timeout=max(1.0, seconds))
         except queue.Empty:
             self.process.kill()
+            self.process.wait()
             return {"problem": f"no answer in {seconds:.0f} s; its process was ended"}
 
     def _listen(self) -> None:
