@@ -54,6 +54,12 @@ def every(shrink: int = 1) -> List[Recipe]:
             k8,
             f"{packed(k8)} {again} model.quantization=4bit",
         ),
+        own(
+            "nf4-8k-offload",
+            "NF4, packed 8192, checkpointing offload",
+            k8,
+            f"{packed(k8)} train.gradient_checkpointing=offload model.quantization=4bit",
+        ),
         own("nf4-8k", "NF4, packed 8192", k8, f"{packed(k8)} {plain} model.quantization=4bit"),
         own("bf16-8k-ckpt", "bf16, packed 8192, checkpointing", k8, f"{packed(k8)} {again}"),
         own(
