@@ -113,8 +113,9 @@ def _corpus(rows: List[List[int]]) -> Any:
 
 def _judged(ready: Any, vocabulary: int, shrink: int) -> Any:
     """The loss on the judged rows; None where this form of the model takes no plain row."""
+    autocast = ready.fast.autocast if hasattr(ready, "fast") else True
     try:
-        return work.judged(ready.model, vocabulary, shrink)
+        return work.judged(ready.model, vocabulary, shrink, autocast)
     except Exception as error:
         print(f"not judged: {error}", flush=True)
         return None

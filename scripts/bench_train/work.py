@@ -26,12 +26,12 @@ def rows(count: int, vocabulary: int, fixed: Optional[int] = None, shrink: int =
     return [torch.randint(3, vocabulary, (length,), generator=generator).tolist() for length in wanted]
 
 
-def judged(model: "torch.nn.Module", vocabulary: int, shrink: int = 1) -> float:
+def judged(model: "torch.nn.Module", vocabulary: int, shrink: int = 1, autocast: bool = True) -> float:
     """The mean loss, each row by itself, of rows that nobody trains on; without gradients, the model left as it was."""
     generator = torch.Generator().manual_seed(2)
     device = next(model.parameters()).device
     training, total, count = model.training, 0.0, 0
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
         for length in lengths(JUDGED_ROWS):
             length = max(4, length // shrink)
             ids = torch.randint(3, vocabulary, (1, length), generator=generator).to(device)
