@@ -77,20 +77,21 @@ def idle(work: Iterable[Span], seconds: float, updates: int) -> Idle:
 
 
 class IdleWatch(TrainerCallback):  # type: ignore[misc]
-    """Measures MEASURED updates of a run on a GPU after SKIPPED; `found` is None until then."""
+    """Measures some updates of a run on a GPU after those that are skipped; `found` is None until then."""
 
-    def __init__(self) -> None:
+    def __init__(self, skipped: int = SKIPPED, measured: int = MEASURED) -> None:
+        self.skipped, self.measured = skipped, measured
         self.found: Optional[Idle] = None
         self._done = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._done += 1
-        if self._done == SKIPPED:
+        if self._done == self.skipped:
             self._profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
             self._profiler.start()
             torch.cuda.synchronize()
             self._since = time.perf_counter()
-        elif self._done == SKIPPED + MEASURED:
+        elif self._done == self.skipped + self.measured:
             torch.cuda.synchronize()
             seconds = time.perf_counter() - self._since
             self._profiler.stop()
@@ -98,4 +99,4 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
                 path = Path(scratch) / "trace.json"
                 self._profiler.export_chrome_trace(str(path))
                 trace = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-            self.found = idle(spans(trace), seconds, MEASURED)
+            self.found = idle(spans(trace), seconds, self.measured)

@@ -1,34 +1,20 @@
-"""What is read off a training loop while it runs: time, memory, losses, and how long the GPU waits."""
+"""What is read off a training loop while it runs: time, memory, losses."""
 
-import contextlib
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 import torch
 from transformers import TrainerCallback
 
-IDLE_UPDATES = 2
-
-
-def wait() -> None:
-    """Until the GPU has done what it was given."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+from bench_train.matmul import wait
 
 
 class Marks(TrainerCallback):  # type: ignore[misc]
-    """Times the updates after `warm` up to `steps`; with `idle`, IDLE_UPDATES more go under the profiler."""
+    """Times the updates after `warm` up to `steps`."""
 
-    def __init__(self, warm: int, timed: int, idle: bool = False) -> None:
+    def __init__(self, warm: int, timed: int) -> None:
         self.warm, self.steps = warm, warm + timed
-        self.idle = idle and torch.cuda.is_available()
         self.result: Dict[str, Any] = {}
-        self._profiler: Optional[Any] = None
-
-    @property
-    def updates(self) -> int:
-        """How many the loop must make."""
-        return self.steps + IDLE_UPDATES * self.idle
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.warm:
@@ -37,15 +23,6 @@ class Marks(TrainerCallback):  # type: ignore[misc]
         if state.global_step == self.steps:
             wait()
             self.result.update(seconds=time.perf_counter() - self._since, to=time.time(), **memory())
-            if self.idle:
-                self._profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
-                self._profiler.start()
-        if state.global_step == self.updates and self._profiler is not None:
-            wait()
-            self._profiler.stop()
-            with contextlib.suppress(AttributeError, IndexError):  # kineto's own names are no promise
-                self.result["waits"] = waiting(self._profiler.profiler.kineto_results.events())
-            self._profiler = None
 
 
 class Losses(TrainerCallback):  # type: ignore[misc]
@@ -77,17 +54,3 @@ def begin() -> None:
     """Forget the peak of what came before."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-
-
-def waiting(events: Any) -> float:
-    """The share of the time from the first kernel to the last in which none ran."""
-    spans = sorted(
-        (event.start_ns(), event.start_ns() + event.duration_ns())
-        for event in events
-        if event.device_type() == torch.autograd.DeviceType.CUDA
-    )
-    busy, until = 0, spans[0][0]
-    for start, stop in spans:
-        busy += max(0, stop - max(start, until))
-        until = max(until, stop)
-    return 1 - busy / (until - spans[0][0])

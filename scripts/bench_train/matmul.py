@@ -23,11 +23,11 @@ def rates(seconds: float) -> Dict[str, Any]:
     operations = 2 * rows * inner * columns
 
     def burst(times: int) -> float:
-        _wait()
+        wait()
         since = time.perf_counter()
         for _ in range(times):
             torch.mm(left, right)
-        _wait()
+        wait()
         return operations * times / (time.perf_counter() - since) / 1e12
 
     burst(10)
@@ -36,7 +36,7 @@ def rates(seconds: float) -> Dict[str, Any]:
     while time.perf_counter() - since < seconds:
         for _ in range(100):
             torch.mm(left, right)
-        _wait()
+        wait()
         count += 100
     passed = time.perf_counter() - since
     name = torch.cuda.get_device_name(0) if there.type == "cuda" else "a CPU"
@@ -51,6 +51,7 @@ def rates(seconds: float) -> Dict[str, Any]:
     }
 
 
-def _wait() -> None:
+def wait() -> None:
+    """Until the GPU has done what it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

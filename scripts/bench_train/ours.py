@@ -17,6 +17,8 @@ from bench_train import made, marks, matmul, work
 from bench_train.recipes import ALL, ALPHA, RATE, SEED, Recipe
 from bench_train.shapes import SHAPES, rows_for
 
+IDLE_UPDATES = 4  # after the timed ones, under the profiler
+
 
 class Measurer:
     """Runs recipes in this process; the libraries are loaded when it is made."""
@@ -31,18 +33,19 @@ class Measurer:
         from envdoc.train import pipeline, plan, runfile
         from envdoc.train.events import Events
         from envdoc.train.fit import fit
+        from envdoc.train.idle import IdleWatch
         from envdoc.train.ready import Asked
 
-        mark = marks.Marks(recipe.warm, recipe.timed, recipe.idle)
-        base = made.folder_of(recipe.shape, self.place)
-        settings, source = runfile.load(
-            None, [*_words(recipe, base, mark.updates), *recipe.words], here=False
+        mark = marks.Marks(recipe.warm, recipe.timed)
+        watch = (
+            IdleWatch(mark.steps, IDLE_UPDATES) if recipe.idle and matmul.device().type == "cuda" else None
         )
+        updates = mark.steps + (IDLE_UPDATES if watch else 0)
+        base = made.folder_of(recipe.shape, self.place)
+        settings, source = runfile.load(None, [*_words(recipe, base, updates), *recipe.words], here=False)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=str(self.place)))
         device, vocabulary = matmul.device(), SHAPES[recipe.shape].vocabulary
-        count = recipe.rows * mark.updates or rows_for(
-            recipe.tokens * mark.updates, recipe.fixed, self.shrink
-        )
+        count = recipe.rows * updates or rows_for(recipe.tokens * updates, recipe.fixed, self.shrink)
         rows = work.rows(count, vocabulary, recipe.fixed, self.shrink)
         try:
             with mock.patch("envdoc.train.compat.remote_class", lambda _: made.Loader(device)), mock.patch(
@@ -53,11 +56,12 @@ class Measurer:
             print("\n".join(told), flush=True)
             before = _judged(ready, vocabulary, self.shrink)
             trainer = pipeline._trainer(ready, ready.folder, Events(None))
-            fit(trainer, None, [mark])
+            fit(trainer, None, [mark, watch] if watch else [mark])
             entries = _entries(folder)
             timed = entries[recipe.warm : mark.steps]
             return {
                 **mark.result,
+                **({"waits": watch.found.share} if watch and watch.found else {}),
                 "tokens": sum(entry["tokens"] for entry in timed),
                 "padded": sum(entry["padded_tokens"] for entry in timed),
                 "losses": [entry["loss"] for entry in entries[: mark.steps]],

@@ -26,7 +26,7 @@ class Recipe:
     r: int = 8
     warm: int = 4
     timed: int = 10
-    idle: bool = False  # two more updates under the profiler: how long the GPU waits
+    idle: bool = False  # more updates under the profiler: how long the GPU waits
 
 
 def own(name: str, title: str, tokens: int, words: str, **more: object) -> Recipe:
