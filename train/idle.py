@@ -23,6 +23,7 @@ WORK = (
 )  # in the trace; its other entries on a GPU only name ranges of these
 
 Span = Tuple[float, float]  # microseconds, from and to
+Gap = Tuple[float, str, str]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,19 @@ def spans(trace: Mapping[str, Any]) -> List[Span]:
     ]
 
 
+def gaps(trace: Mapping[str, Any], count: int = 8) -> List[Gap]:
+    """The longest times in which the GPU did nothing: seconds, what ended before, and what began after."""
+    work = [event for event in trace["traceEvents"] if event.get("cat") in WORK and event.get("ph") == "X"]
+    found, until, last = [], None, ""
+    for event in sorted(work, key=lambda event: float(event["ts"])):
+        start, stop = float(event["ts"]), float(event["ts"]) + float(event["dur"])
+        if until is not None and start > until:
+            found.append(((start - until) / 1e6, last, str(event["name"])))
+        if until is None or stop > until:
+            until, last = stop, str(event["name"])
+    return sorted(found, reverse=True)[:count]
+
+
 def joined(work: Iterable[Span]) -> List[Span]:
     """The same time without overlaps, in order: streams run beside each other."""
     whole: List[Span] = []
@@ -82,6 +96,7 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
     def __init__(self, skipped: int = SKIPPED, measured: int = MEASURED) -> None:
         self.skipped, self.measured = skipped, measured
         self.found: Optional[Idle] = None
+        self.gaps: List[Gap] = []
         self._done = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -99,4 +114,4 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
                 path = Path(scratch) / "trace.json"
                 self._profiler.export_chrome_trace(str(path))
                 trace = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-            self.found = idle(spans(trace), seconds, self.measured)
+            self.found, self.gaps = idle(spans(trace), seconds, self.measured), gaps(trace)

@@ -61,7 +61,8 @@ class Measurer:
             timed = entries[recipe.warm : mark.steps]
             return {
                 **mark.result,
-                **({"waits": watch.found.share} if watch and watch.found else {}),
+                **(_idle(watch, entries[mark.steps + 1 :]) if watch and watch.found else {}),
+                "each": [round(entry["tokens"] / entry["seconds"]) for entry in timed],
                 "tokens": sum(entry["tokens"] for entry in timed),
                 "padded": sum(entry["padded_tokens"] for entry in timed),
                 "losses": [entry["loss"] for entry in entries[: mark.steps]],
@@ -123,6 +124,20 @@ def _judged(ready: Any, vocabulary: int, shrink: int) -> Any:
     except Exception as error:
         print(f"not judged: {error}", flush=True)
         return None
+
+
+def _idle(watch: Any, profiled: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """How long the GPU waited, and at what speed that was seen: the profiler itself takes time."""
+    print(
+        watch.found.line(),
+        *(f"{1000 * gap[0]:.2f} ms: {gap[1]} ... {gap[2]}" for gap in watch.gaps),
+        sep="\n",
+    )
+    seconds = sum(entry["seconds"] for entry in profiled)
+    return {
+        "waits": watch.found.share,
+        "profiled_speed": sum(entry["tokens"] for entry in profiled) / seconds,
+    }
 
 
 def _entries(folder: Path) -> List[Dict[str, Any]]:

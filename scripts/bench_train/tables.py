@@ -8,7 +8,7 @@ from bench_train.shapes import SHAPES
 
 BEGIN, END = "<!-- bench-train: {name} -->", "<!-- bench-train ends -->"
 HEAD = (
-    "| recipe | useful tokens/s | of the matrix rate | peak GiB | loss, first and last update | "
+    "| recipe | useful tokens/s | of the matrix rate, short / sustained | peak GiB | loss, first and last update | "
     "judged rows, before and after |"
 )
 
@@ -36,12 +36,13 @@ def said(row: Dict[str, Any]) -> str:
 def table(found: Dict[str, Any]) -> str:
     """Every recipe, a line each."""
     lines = [HEAD, "|---|---|---|---|---|---|"]
-    rate = found.get("matmul", {}).get("short_tflops")
+    matmul = found.get("matmul", {})
+    rates = [matmul[name] for name in ("short_tflops", "sustained_tflops") if name in matmul]
     for row in found["rows"]:
         if "problem" in row:
             lines.append(f"| {row['title']} | {row['problem']} | | | | |")
             continue
-        of = f"{share(row, rate):.0%}" if rate and found["shape"] != "tiny" else ""
+        of = " / ".join(f"{share(row, rate):.0%}" for rate in rates) if found["shape"] != "tiny" else ""
         peak = f"{row['peak_gib']:.1f}" if "peak_gib" in row else ""
         waits = f"; the GPU waits {row['waits']:.1%} of the time" if "waits" in row else ""
         halved = f"; out of memory, halved {row['halvings']} times" if row.get("halvings") else ""

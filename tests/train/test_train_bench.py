@@ -51,7 +51,7 @@ def test_a_table_tells_what_failed(found):
     lines = tables.table(found).splitlines()
 
     assert (
-        "| the first; the GPU waits 1.2% of the time | 20,000 | 70% | 45.8 | 11.250 to 10.500 | 11.200 to ? |"
+        "| the first; the GPU waits 1.2% of the time | 20,000 | 70% / 76% | 45.8 | 11.250 to 10.500 | 11.200 to ? |"
         == lines[2]
     )
     assert "| the second | OutOfMemoryError: full | | | | |" == lines[3]
@@ -88,6 +88,18 @@ def test_the_page_names_recipes_that_exist():
     assert len(names) == len(set(names))
     assert {"seed", "envdoc-bf16-8k"} <= set(names) and "--only seed envdoc-bf16-8k" in page
     assert all(tables.BEGIN.format(name=name) in page for name in ("recipes", "find"))
+
+
+def test_the_longest_gaps_are_named(inside, tmp_path):
+    """Of kernels that overlap, what ended last and what began next, longest first; copies count as work."""
+    text = """
+import json
+from envdoc.train.idle import gaps
+kinds = [("a", "kernel", 0, 10), ("b", "kernel", 2, 20), ("c", "gpu_memcpy", 25, 5), ("d", "kernel", 130, 1)]
+kinds += [("x", "cpu_op", 40, 90)]
+print(json.dumps(gaps({"traceEvents": [dict(name=n, cat=c, ph="X", ts=t, dur=d) for n, c, t, d in kinds]})))
+"""
+    assert [[1e-4, "c", "d"], [3e-6, "b", "c"]] == inside(tmp_path, text)
 
 
 @pytest.mark.slow
