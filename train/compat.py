@@ -146,6 +146,31 @@ def undo_autocast(model: Any) -> None:
     extract_model_from_parallel(model, keep_fp32_wrapper=False)
 
 
+def autocasts(device: str) -> bool:
+    """Whether autocast is on there; asked by the device's name since torch 2.4."""
+    import torch
+
+    if release(torch.__version__) >= (2, 4):
+        return bool(torch.is_autocast_enabled(device))
+    return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
+
+
+def autocast_dtype(device: str) -> Any:
+    """What autocast computes in there; asked by the device's name since torch 2.4."""
+    import torch
+
+    if release(torch.__version__) >= (2, 4):
+        return torch.get_autocast_dtype(device)
+    return torch.get_autocast_cpu_dtype() if device == "cpu" else torch.get_autocast_gpu_dtype()
+
+
+def sdpa_scale(scale: float) -> Dict[str, float]:
+    """scaled_dot_product_attention takes `scale` since torch 2.1."""
+    import torch
+
+    return {"scale": scale} if release(torch.__version__) >= (2, 1) else {}
+
+
 def out_of_memory() -> Tuple[Type[Exception], ...]:
     """The exceptions of a full GPU: torch.OutOfMemoryError since torch 2.5, torch.cuda's before."""
     import torch

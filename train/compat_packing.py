@@ -9,7 +9,7 @@ mask        Llama, Qwen2, Gemma, Gemma 2, Phi, GPT-NeoX,       Falcon, OPT
 neither     GPT-2, OPT, Bloom                                  Bloom (its mask comes from the 2-D one alone)
 """
 
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 # In these every layer has the window, and a ready mask is taken as it is, so the window must be in it.
 WINDOW_IN_MASK = ("mistral", "phi3", "mixtral")
@@ -40,6 +40,27 @@ def leave_quantised(model: Any) -> None:
 def is_flash(config: Any) -> bool:
     """True for flash attention, which takes no mask of ours."""
     return "flash" in str(getattr(config, "_attn_implementation", ""))
+
+
+def installed_flash() -> List[str]:
+    """transformers' names of the flash attention packages that are installed and that it would use here."""
+    from transformers import utils
+
+    found = []
+    for name, asked in (
+        ("flash_attention_3", "is_flash_attn_3_available"),
+        ("flash_attention_2", "is_flash_attn_2_available"),
+    ):
+        available = getattr(utils, asked, None)
+        if available is not None and available():
+            found.append(name)
+    return found
+
+
+def configs_of(model: Any) -> List[Any]:
+    """Every configuration that a layer may ask for its attention, each once."""
+    found = {id(module.config): module.config for module in model.modules() if hasattr(module, "config")}
+    return [config for config in found.values() if hasattr(config, "_attn_implementation")]
 
 
 def window_of(config: Any) -> Optional[int]:

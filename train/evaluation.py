@@ -15,13 +15,13 @@ import torch
 from transformers import TrainerCallback
 
 from envdoc.train import checkpoint, samples
+from envdoc.train.answers import answer_loss
 from envdoc.train.batches import pad
 from envdoc.train.config import Eval
 from envdoc.train.labels import MASKED
 from envdoc.train.outcome import Outcome
 from envdoc.train.progress import say
 from envdoc.train.ready import Ready
-from envdoc.train.trainer import answer_loss
 
 LOSS = "eval_loss"  # its name in the Trainer's log, and for the trackers
 

@@ -1,6 +1,8 @@
 """How packed rows are given to a model so that none sees another, and the proof that it does so.
 
-Three forms, since models and versions of transformers differ in what they take (compat_packing.py):
+Several forms, since models and versions of transformers differ in what they take (compat_packing.py):
+    varlen      all rows on one line and where each ends; attention by row, no mask; so too flash, rows
+                (fast/attention.py; on a GPU)
     positions   position_ids that begin at 0 with each row; transformers makes the mask of every layer from them
     mask        the same positions, and a 4-D mask that is causal within each row and shut between rows
     flat        positions, all rows on one line: flash attention takes the rows' lengths from them
@@ -9,7 +11,6 @@ Which form a model takes is not looked up but tried: two short rows go through i
 first row changed. A model with code of its own, or with memory between tokens (Mamba), fails there and is refused.
 """
 
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
@@ -17,7 +18,11 @@ import torch
 from envdoc.train import compat_packing
 from envdoc.train.batches import Batch, lay_flat, lay_packs
 from envdoc.train.errors import ModelError
+from envdoc.train.fast import attention
+from envdoc.train.forms import AS_IT_IS, PADDED, Form
 from envdoc.train.turns import Tokens
+
+__all__ = ["AS_IT_IS", "PADDED", "Form", "choose", "mask_of"]
 
 FIRST, SECOND = 11, 21  # tokens of the two rows of the trial
 # Of what mixing the rows does to the second one's logits, this much may remain. Measured on seven random models on a
@@ -25,27 +30,6 @@ FIRST, SECOND = 11, 21  # tokens of the two rows of the trial
 # 0.002, in 8 bits up to 0.017 and 0 (LLM.int8 chooses its columns by all the tokens that it sees).
 ROUNDING = 0.1
 LEAK = 1e-3
-
-
-@dataclass(frozen=True)
-class Form:
-    """What is done to a micro-batch on the device before the model gets it; labels go along."""
-
-    name: str
-    change: Callable[[Batch], Batch]
-    layout: str = "lines"  # in which it must be laid (batches.py): padded, lines or flat
-
-    def __call__(self, batch: Batch) -> Batch:
-        return self.change(batch)
-
-
-def as_it_is(batch: Batch) -> Batch:
-    """Padded rows, and packs in the form `positions`."""
-    return batch
-
-
-PADDED = Form("padded", as_it_is, "padded")
-AS_IT_IS = Form("positions", as_it_is)
 
 
 def choose(
@@ -72,7 +56,10 @@ def find(
     device = model.get_input_embeddings().weight.device
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         for form in _forms(model, max_length, autocast):
-            reason = _mixes(model, form, noisy=quantization == "8bit")
+            attention.windows_seen.clear()
+            reason = _mixes(model, form, noisy=quantization == "8bit") or attention.misses_window(
+                model, form, max_length
+            )
             if reason is None:
                 return form, ""
             reasons[form.name] = reason
@@ -105,7 +92,8 @@ def mask_of(positions: torch.Tensor, dtype: torch.dtype, window: Optional[int] =
 def _forms(model: Any, max_length: int, autocast: Optional[torch.dtype]) -> List[Form]:
     if compat_packing.is_flash(model.config):
         return [Form("flat", _flat, "flat")]
-    forms = [AS_IT_IS] if compat_packing.reads_positions() else []
+    forms = attention.forms(model, max_length, autocast or model.get_input_embeddings().weight.dtype)
+    forms += [AS_IT_IS] if compat_packing.reads_positions() else []
     window = compat_packing.window_of(model.config)
     fits, in_mask = compat_packing.window_in_mask(model.config, window, max_length)
     if fits:
@@ -139,8 +127,9 @@ def _mixes(model: Any, form: Form, noisy: bool) -> Optional[str]:
         with torch.no_grad():
             alone = _second(model, _plain([second], device))
             mixed = _second(model, _plain([first, second], device))
-            packed = _second(model, form(_packed([first, second], form, device)))
-            changed = _second(model, form(_packed([other, second], form, device)))
+            with form.around(model):
+                packed = _second(model, form(_packed([first, second], form, device)))
+                changed = _second(model, form(_packed([other, second], form, device)))
     except Exception as error:  # whatever a model raises at arguments that it does not know
         return f"it fails with {type(error).__name__}"
     finally:
@@ -170,6 +159,7 @@ def _plain(rows: List[Tokens], device: torch.device) -> Batch:
 def _packed(rows: List[Tokens], form: Form, device: torch.device) -> Batch:
     batch = lay_flat(rows, pad_id=0) if form.layout == "flat" else lay_packs([rows], pad_id=0)
     del batch["labels"]
+    batch = form.ahead(batch)
     return {name: part.to(device) if torch.is_tensor(part) else part for name, part in batch.items()}
 
 

@@ -8,7 +8,7 @@ by the number of labels in the whole update, so that 8 x 1 and 1 x 8 give the sa
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 from transformers import Trainer
@@ -19,14 +19,16 @@ from envdoc.train.batches import Batch
 from envdoc.train.config import Data, Train
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
-from envdoc.train.feed import Laying, Update, loader, on_device
+from envdoc.train.fast.loss import Head
+from envdoc.train.feed import Laying, Update, loader
+from envdoc.train.forms import PADDED, Form
 from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
-from envdoc.train.packed import PADDED, Form
 from envdoc.train.parallel import own_files, shards, world
 from envdoc.train.parallel.exchange import Exchange
+from envdoc.train.passes import Passes
 from envdoc.train.progress import say
 from envdoc.train.units import Units
 
@@ -39,19 +41,6 @@ def steps_per_epoch(units: int, train: Train) -> int:
 def total_steps(units: int, train: Train) -> int:
     """Updates of the whole run."""
     return train.steps or train.epochs * steps_per_epoch(units, train)
-
-
-def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The summed cross entropy, in fp32, of each label under the logits of the token before it.
-
-    logits (rows, length, vocabulary), labels (rows, length).
-    """
-    return torch.nn.functional.cross_entropy(
-        logits[:, :-1].reshape(-1, logits.shape[-1]).float(),
-        labels[:, 1:].reshape(-1).to(logits.device),
-        ignore_index=MASKED,
-        reduction="sum",
-    )
 
 
 def _full_anywhere(full: Optional[str]) -> Optional[str]:
@@ -78,6 +67,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         arguments: Optional[Mapping[str, Any]] = None,
         units: Optional[Units] = None,
         form: Form = PADDED,
+        head: Optional[Head] = None,
     ) -> None:
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
         self.folder, self.identity, self.events = folder, identity, events
@@ -88,7 +78,6 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.exchange: Optional[Exchange] = None
         self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
-        self.vocabulary = 0  # the last axis of the logits, known from the first forward pass on
         self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
         total = total_steps(len(self.units), train)
         values = {
@@ -108,6 +97,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         }
         super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=corpus.rows)
         self.remove_callback(PrinterCallback)
+        self.passes = Passes(form, head, self.args.device, self.accelerator.autocast)
 
     @property
     def micro_batch(self) -> int:
@@ -136,15 +126,13 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         """The gradients of one update, in as many micro-batches as memory asks for; raises Diverged, ModelError."""
         model.train()
         batches = inputs["micro_batches"]
-        targets = inputs[
-            "answer_tokens"
-        ]  # of the whole update, over all processes: what its loss is divided by
+        targets = inputs["answer_tokens"]  # over all processes: what the update's loss is divided by
         mine = world.share(batches, MASKED)
         start = random_state.take()
         while True:
             parts, full = out_of_memory.cut(mine, self.halvings), None
             try:
-                losses = self._passes(model, parts, targets)
+                losses = self.passes.run(model, parts, targets, self._backward)
             except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
                 full = out_of_memory.of_whom(error)
                 if full is None:
@@ -155,20 +143,22 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self._halve(mine, full)
             random_state.put(start)  # without dropout, as if the smaller micro-batch had been asked for
         self._exchange_gradients()
-        loss = self._whole_loss(losses)
+        norm = self._gradient_norm()
+        # The one wait for the GPU in an update: what stops a run must be known before a weight moves.
+        *shares, gradient = torch.stack([*losses, norm.to(losses[0])]).tolist()
+        loss = world.add_up(sum(shares))[0]
         if not math.isfinite(loss):
-            place = next((at for at, part in enumerate(losses) if not math.isfinite(part)), len(losses) - 1)
+            place = next((at for at, part in enumerate(shares) if not math.isfinite(part)), len(shares) - 1)
             if world.sharded():  # the ranks must call the model equally often
-                place = len(losses) - 1
+                place = len(shares) - 1
             random_state.put(start)
-            raise self.guard.not_finite(loss, lambda: self._forward_again(model, parts[: place + 1]))
-        gradient = self._gradient_norm()
-        self.guard.judge(loss, gradient, self.vocabulary)
+            raise self.guard.not_finite(loss, lambda: self.passes.again(model, parts[: place + 1]))
+        self.guard.judge(loss, gradient, self.passes.vocabulary)
         self.measured = {
             "loss": loss,
             "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
             # JSON has no infinity; with fp16 one means that loss scaling skips the update
-            "grad_norm": gradient if gradient is not None and math.isfinite(gradient) else None,
+            "grad_norm": gradient if math.isfinite(gradient) else None,
             "tokens": inputs["tokens"],
             "padded_tokens": sum(
                 part["input_ids"].numel() for part in out_of_memory.cut(batches, self.halvings)
@@ -176,40 +166,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "answer_tokens": targets,
             "data_wait_seconds": inputs["data_wait_seconds"],
         }
-        return torch.tensor(loss, device=self.args.device)
+        return torch.stack(losses).sum()
 
-    def _passes(self, model: Any, parts: List[Batch], targets: int) -> List[float]:
-        """Forward and backward of each micro-batch; its share of the update's loss. One wait for the GPU in all."""
-        losses = []
-        for part in parts:
-            logits, labels = self._logits(model, part)
-            loss = answer_loss(logits, labels) / targets
-            losses.append(loss.detach())
-            del logits, labels  # else the last part's live on beside the next one's
-            self.accelerator.backward(loss * world.size())  # the engines take the mean over ranks
-        return [float(loss) for loss in torch.stack(losses).tolist()]
-
-    def _logits(self, model: Any, part: Batch) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The model's logits of one micro-batch, and its labels."""
-        taken = self.form(on_device(part, self.args.device))
-        labels = taken.pop("labels")
-        with self.compute_loss_context_manager():
-            logits = model(**taken).logits
-        self.vocabulary = logits.shape[-1]
-        return logits, labels
-
-    def _forward_again(self, model: Any, parts: List[Batch]) -> Iterator[None]:
-        """The forward passes of these micro-batches once more; the caller sets hooks before the last of them."""
-        for part in parts[:-1]:
-            with torch.no_grad():
-                self._logits(model, part)
-        yield
-        self._logits(model, parts[-1])
-        yield
-
-    def _whole_loss(self, losses: List[float]) -> float:
-        """The loss of the whole update, over all processes."""
-        return world.add_up(sum(losses))[0]
+    def _backward(self, loss: torch.Tensor) -> None:
+        self.accelerator.backward(loss * world.size())  # the engines take the mean over ranks
 
     def _exchange_gradients(self) -> None:
         """The mean over all ranks, where they hold whole models; sharded engines exchange in the backward pass."""
@@ -217,16 +177,14 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self.exchange = self.exchange or Exchange(self.model)
             self.exchange.average()
 
-    def _gradient_norm(self) -> Optional[float]:
-        """The norm of the whole gradient before clipping; None where another engine holds the gradients."""
+    def _gradient_norm(self) -> torch.Tensor:
+        """The norm of the whole gradient before clipping, where the gradients are."""
         if world.sharded():  # clipped here, since Trainer would take its own shard for the whole
-            return shards.clip(self.model, self.settings.max_grad_norm)
+            return torch.tensor(shards.clip(self.model, self.settings.max_grad_norm))
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
-        if not gradients:
-            return None
-        norm = torch.norm(torch.stack([torch.norm(gradient.float()) for gradient in gradients]))
+        norm = torch.norm(torch.stack(torch._foreach_norm(gradients))) if gradients else torch.zeros(())
         scaler = self._scaler()
-        return float(norm) / (scaler.get_scale() if scaler is not None else 1.0)
+        return norm / (scaler.get_scale() if scaler is not None else 1.0)
 
     def _halve(self, batches: List[Batch], full: str) -> None:
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""

@@ -111,7 +111,7 @@ from envdoc.train.batches import answer_tokens, halve, lay_flat, lay_packs, pad,
 from envdoc.train.config import Data, Run
 from envdoc.train.errors import ModelError
 from envdoc.train.feed import Laying, loader
-from envdoc.train.trainer import answer_loss
+from envdoc.train.answers import answer_loss
 from envdoc.train.turns import MASKED, Tokens
 from envdoc.train.units import Units
 

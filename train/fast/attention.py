@@ -1,0 +1,146 @@
+"""Attention over rows that lie end to end on one line, none seeing another, and no mask at all.
+
+    varlen   torch's variable-length attention (2.10 and newer, CUDA, sm_80, bf16 or fp16): one kernel for all rows
+    flash    transformers' own flash_attention_2 or 3, where the package is installed: the same kernel, with soft caps
+    rows     one causal `scaled_dot_product_attention` a row: any torch, device and dtype, and 45 launches for 45 rows
+
+flex_attention is left out: transformers compiles it for each new length of a line, and lines differ in length. The
+4-D mask of packed.py comes last: 8,192 tokens are 64 MiB of it, and every pair of tokens is computed.
+
+A model takes `envdoc_varlen` or `envdoc_rows` through transformers' AttentionInterface (4.48) while it trains, and
+is itself again outside of training passes: evaluation and proof know nothing of it. The rows' ends come with the batch
+under transformers' own names (cu_seq_lens_q ...), so that nobody asks the GPU for them.
+"""
+
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Set, Tuple
+
+import torch
+
+from envdoc.train import compat, compat_packing
+from envdoc.train.fast import lines, varlen
+from envdoc.train.fast.varlen import Unfit
+from envdoc.train.forms import Form, as_it_is
+
+PREFIX = "envdoc_"
+# What changes the scores beyond scale and window: soft caps (Gemma 2), sinks (GPT-OSS), biases (ALiBi, T5).
+REFUSED = ("softcap", "s_aux", "position_bias", "head_mask", "block_mask", "score_mod")
+
+
+def forms(model: Any, max_length: int, dtype: torch.dtype) -> List[Form]:
+    """The forms over flat lines to try on this model, fastest first; `dtype` is that of the products."""
+    device = model.get_input_embeddings().weight.device
+    if _chunked(model.config, max_length):
+        return []
+    tried: List[Tuple[str, str, Callable[[Any], Any]]] = []
+    if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
+        drops = bool(getattr(model.config, "attention_dropout", 0))  # the kernel has none
+        able = torch.cuda.get_device_capability(device) >= (8, 0) and varlen.torch_kernel() is not None
+        if able and not drops:
+            tried.append(("varlen", PREFIX + "varlen", lines.with_ends))
+        tried += [("flash", name, lines.with_ends) for name in compat_packing.installed_flash()]
+    if device.type == "cuda":
+        tried.append(("rows", PREFIX + "rows", lines.with_lengths))
+    return [
+        Form(name, as_it_is, "flat", ahead, _with(attention))
+        for name, attention, ahead in tried
+        if register(attention)
+    ]
+
+
+def register(name: str) -> bool:
+    """Make `name` known to transformers; False where it has no AttentionInterface."""
+    if not name.startswith(PREFIX):
+        return True
+    try:
+        from transformers import AttentionInterface
+    except ImportError:
+        return False
+    AttentionInterface.register(name, {"varlen": by_varlen, "rows": by_rows}[name[len(PREFIX) :]])
+    return True
+
+
+def by_varlen(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **told: Any
+) -> Tuple[torch.Tensor, None]:
+    """One kernel over a line: query (1, heads, tokens, head), key and value with as many heads or fewer."""
+    _check(attention_mask, told)
+    if told.get("dropout"):
+        raise Unfit("torch's variable-length attention drops nothing out")
+    query, key, value = (part.transpose(1, 2)[0] for part in _alike(query, key, value))
+    answer = varlen.line(
+        query,
+        key,
+        value,
+        told["cu_seq_lens_q"],
+        int(told["max_length_q"]),
+        told.get("scaling") or query.shape[-1] ** -0.5,
+        told.get("sliding_window"),
+    )
+    return answer[None], None
+
+
+def by_rows(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **told: Any
+) -> Tuple[torch.Tensor, None]:
+    """The same, row by row."""
+    _check(attention_mask, told)
+    parts = [part.split(told[lines.LENGTHS], dim=2) for part in _alike(query, key, value)]
+    scale = told.get("scaling") or query.shape[-1] ** -0.5
+    dropout, window = told.get("dropout", 0.0), told.get("sliding_window")
+    rows = [varlen.row(*row, scale, dropout, window) for row in zip(*parts)]
+    return torch.cat(rows, dim=2).transpose(1, 2), None
+
+
+windows_seen: Set[int] = set()  # the sliding windows that layers told since it was last emptied
+
+
+def misses_window(model: Any, form: Form, max_length: int) -> Optional[str]:
+    """Why the form is wrong for rows longer than the model's window, which the short rows of a trial do not show."""
+    window = compat_packing.window_of(model.config)
+    ours = form.name in ("varlen", "rows")
+    if not ours or window is None or window >= max_length or window in windows_seen:
+        return None
+    return f"no layer tells its window of {window} tokens"
+
+
+@contextmanager
+def attending(model: Any, name: str) -> Iterator[None]:
+    """The model's layers attend by `name`; afterwards as before."""
+    configs = compat_packing.configs_of(model)
+    before = [config._attn_implementation for config in configs]
+    try:
+        for config in configs:
+            config._attn_implementation = name
+        yield
+    finally:
+        for config, was in zip(configs, before):
+            config._attn_implementation = was
+
+
+def _with(name: str) -> Callable[[Any], Any]:
+    return lambda model: attending(model, name)
+
+
+def _check(mask: Any, told: Any) -> None:
+    if mask is not None:
+        raise Unfit("a mask beside rows' ends")
+    for name in REFUSED:
+        if told.get(name) is not None:
+            raise Unfit(f"`{name}` changes the scores")
+    if told.get("sliding_window"):
+        windows_seen.add(int(told["sliding_window"]))
+
+
+def _alike(*parts: torch.Tensor) -> Sequence[torch.Tensor]:
+    """In one dtype: autocast's, where it is on, as sdpa would; else the values', since rotation may be in fp32."""
+    device = parts[0].device.type
+    dtype = compat.autocast_dtype(device) if compat.autocasts(device) else parts[-1].dtype
+    return [part.to(dtype) for part in parts]
+
+
+def _chunked(config: Any, max_length: int) -> bool:
+    """Llama 4 cuts its local layers' attention into chunks by the mask alone, which a line has not."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    chunk = getattr(text, "attention_chunk_size", None)
+    return bool(chunk) and int(chunk) < max_length

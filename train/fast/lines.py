@@ -1,0 +1,29 @@
+"""Where the rows of a flat line end, in the words that attention functions take. Nothing here asks the device."""
+
+from typing import Any, Dict
+
+ENDS, LONGEST = "cu_seqlens", "max_seqlen"  # batches.py's words
+LENGTHS = "row_lengths"
+
+
+def with_ends(batch: Dict[str, Any]) -> Dict[str, Any]:
+    """Under transformers' names, which its own flash attention and linear attention (Qwen3-Next) read too."""
+    line, ends, longest = _parted(batch)
+    return {
+        **line,
+        "cu_seq_lens_q": ends,
+        "cu_seq_lens_k": ends,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+
+
+def with_lengths(batch: Dict[str, Any]) -> Dict[str, Any]:
+    """The rows' lengths as numbers, for whoever goes through them one by one."""
+    line, ends, _ = _parted(batch)
+    return {**line, LENGTHS: (ends[1:] - ends[:-1]).tolist()}
+
+
+def _parted(batch: Dict[str, Any]) -> Any:
+    line = {name: part for name, part in batch.items() if name not in (ENDS, LONGEST)}
+    return line, batch[ENDS], batch[LONGEST]

@@ -1,0 +1,130 @@
+"""Causal attention over rows on one line, on plain tensors: torch's variable-length kernel, and row after row."""
+
+import inspect
+from functools import lru_cache
+from typing import Any, Callable, Dict, Optional, Set
+
+import torch
+
+from envdoc.train import compat
+
+APART = 0.02  # of the largest number: bf16 rounds to 2^-8, and so do the probabilities in between
+
+Kernel = Callable[..., torch.Tensor]
+
+
+class Unfit(Exception):
+    """This attention cannot be computed that way; the trial of packed.py goes on to the next form."""
+
+
+@lru_cache(maxsize=1)
+def torch_kernel() -> Optional[Kernel]:
+    """torch's, or None. 2.10 takes neither scale nor window, 2.11 both, 2.12 and newer `enable_gqa` too."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn  # type: ignore[no-any-return]
+
+
+def line(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    ends: torch.Tensor,
+    longest: int,
+    scale: float,
+    window: Optional[int],
+) -> torch.Tensor:
+    """query (tokens, heads, head), key and value with as many heads or fewer -> as query.
+
+    `ends` (rows + 1) of int32 is where each row begins and the last one ends, `longest` the tokens of the longest. A
+    token sees itself and the `window` - 1 before it, or all before it, of its own row. Raises Unfit.
+    """
+    kernel = torch_kernel()
+    assert kernel is not None
+    takes = _parameters(kernel)
+    named: Dict[str, Any] = {}
+    if "window_size" in takes:
+        named["window_size"] = (-1 if window is None or window >= longest else window - 1, 0)
+    else:
+        named["is_causal"] = True
+        if window is not None and window < longest:
+            raise Unfit("torch 2.10's variable-length attention knows no windows")
+    if "scale" in takes:
+        named["scale"] = scale
+    else:
+        query = query * (scale * query.shape[-1] ** 0.5)
+    if key.shape[1] != query.shape[1]:
+        if _groups(query.device, query.dtype, query.shape[1], key.shape[1], query.shape[2]):
+            named.update({"enable_gqa": True} if "enable_gqa" in takes else {})
+        else:
+            times = query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
+    return kernel(query, key, value, ends, ends, longest, longest, **named)
+
+
+@lru_cache(maxsize=8)
+def _parameters(kernel: Kernel) -> Set[str]:
+    return set(inspect.signature(kernel).parameters)
+
+
+@lru_cache(maxsize=8)
+def _groups(device: torch.device, dtype: torch.dtype, heads: int, fewer: int, size: int) -> bool:
+    """Whether the kernel takes keys with fewer heads than queries, values and gradients; tried.
+
+    torch 2.11 has no word for it, and hands them to flash attention, which can; 2.13 asks for `enable_gqa`.
+    """
+    kernel = torch_kernel()
+    assert kernel is not None
+    named: Dict[str, Any] = {"enable_gqa": True} if "enable_gqa" in _parameters(kernel) else {}
+    named.update({"window_size": (-1, 0)} if "window_size" in _parameters(kernel) else {"is_causal": True})
+    lengths = (37, 5, 22)
+    places = torch.arange(sum(lengths) * heads * size, device=device, dtype=torch.float32)
+    first = torch.sin(places * 0.7).reshape(sum(lengths), heads, size).to(dtype)
+    second = torch.cos(places * 1.3).reshape(sum(lengths), heads, size).to(dtype)[:, :fewer]
+    ends = torch.tensor([0, 37, 42, 64], dtype=torch.int32, device=device)
+    told = []
+    for grouped in (True, False):
+        parts = [part.clone().requires_grad_() for part in (first, second, second * 0.5)]
+        query, key, value = parts
+        try:
+            with torch.enable_grad():
+                if not grouped:
+                    key, value = (part.repeat_interleave(heads // fewer, 1) for part in (key, value))
+                answer = kernel(query, key, value, ends, ends, 37, 37, **named)
+                gradients = torch.autograd.grad((answer.float() * first.float()).sum(), parts)
+        except (RuntimeError, ValueError, TypeError):
+            return False
+        told.append([part.float() for part in (answer.detach(), *gradients)])
+    return all(
+        float((one - other).abs().max()) <= APART * float(other.abs().max()) for one, other in zip(*told)
+    )
+
+
+def row(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    dropout: float,
+    window: Optional[int],
+) -> torch.Tensor:
+    """query (1, heads, tokens, head) of one row, key and value with as many heads or fewer -> as query."""
+    times, length = query.shape[1] // key.shape[1], query.shape[2]
+    if times > 1:
+        key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
+    mask = None
+    if window is not None and window < length:
+        places = torch.arange(length, device=query.device)
+        apart = places[:, None] - places[None, :]
+        mask = (apart >= 0) & (apart < window)
+    return torch.nn.functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        is_causal=mask is None,
+        **compat.sdpa_scale(scale),
+    )
