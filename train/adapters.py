@@ -25,7 +25,7 @@ def prepare(base: Any, model: Model, checkpointing: bool) -> Any:
     LayerNorm does under autocast, and a frozen 16-bit weight gains no bit by it.
     """
     if model.quantization != "none":
-        if model.preparation == "full" and not world.sharded():  # FSDP: fp32 norms and 4 bits share no buffer
+        if model.preparation != "lean" and not world.sharded():  # FSDP: fp32 norms and 4 bits share no buffer
             base = compat.prepare_quantised(base)
         else:
             base.requires_grad_(False)

@@ -16,6 +16,7 @@ def save_and_prove(ready: Ready, done: Any) -> Dict[str, Any]:
     from safetensors import SafetensorError
 
     from envdoc.train import checkpoint, compat, receipt, templates
+    from envdoc.train.fast import apply
     from envdoc.train.fingerprint import adapter_sha256
     from envdoc.train.verify import PROBE_TOKENS, adapter_tensors, prove_saved
 
@@ -24,6 +25,7 @@ def save_and_prove(ready: Ready, done: Any) -> Dict[str, Any]:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         compat.undo_autocast(ready.model)
+        apply.undo(ready.model)
         checkpoint.check_finite(ready.model)
         checkpoint.save_adapter(ready.model, partial)
         templates.save(ready.tokenizer, partial)

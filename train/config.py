@@ -33,9 +33,10 @@ class Model:
     quantization: Literal["none", "8bit", "4bit"] = "none"  # 4bit is NF4 with double quantisation (QLoRA)
     trust_remote_code: bool = False  # running a stranger's code needs a decision, never a default
     revision: Optional[str] = None  # the hash of the code that you read; any other code is refused
-    preparation: Literal["full", "lean"] = (
-        "full"  # of a quantised base: all that is 16-bit in fp32, or left as it is
+    preparation: Literal["auto", "full", "lean"] = (
+        "auto"  # of a quantised base: what is 16-bit in fp32 (full), or left as it is (lean); auto: lean where
     )
+    # `train.fused` is used, full elsewhere as the recipes of 2023 have it
     tf32: Literal["auto", "on", "off"] = (
         "auto"  # fp32 products with 10 bits of fraction; auto leaves torch's choice
     )
@@ -156,6 +157,9 @@ class Train:
     max_grad_norm: float = 1.0  # one strange row must not undo an epoch; 0 is off
     stop_when_diverging: bool = True  # hours of a lost run cost money; divergence.py has the rule
     gradient_checkpointing: bool = True  # a second forward pass for a fraction of the memory
+    fused: Literal["auto", "off"] = (
+        "auto"  # layers computed together and the loss in pieces (train/fast), where hardware and model allow
+    )
     neftune_alpha: float = (
         0.0  # noise on the embeddings, which helped chat answers on small sets; 5 is usual, 0 is off
     )

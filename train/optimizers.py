@@ -25,17 +25,31 @@ NAMES = {
 TRIED_NUMBERS = 8192  # bitsandbytes keeps states of fewer than 4096 numbers in 32 bits
 
 
-def arguments(run: Run, total: int) -> Dict[str, Any]:
+def arguments(run: Run, total: int, precision: Precision) -> Dict[str, Any]:
     """What transformers' TrainingArguments are told of `total` updates. Raises ConfigError."""
     train = run.train
     values: Dict[str, Any] = {
-        "optim": NAMES[train.optimizer],
+        "optim": NAMES["adamw_fused" if fuses(run, precision) else train.optimizer],
         "lr_scheduler_type": schedule(train.schedule),
         "lr_scheduler_kwargs": schedule_arguments(train, total),
     }
     if train.neftune_alpha > 0:
         values["neftune_noise_alpha"] = train.neftune_alpha
     return values
+
+
+def fuses(run: Run, precision: Precision) -> bool:
+    """Whether plain AdamW takes its step in one kernel: the same numbers but for rounding, in a tenth of the launches.
+
+    A resumed run goes on with what its checkpoint's optimizer was, since torch keeps that in the state.
+    """
+    if run.train.optimizer != "adamw" or run.train.fused == "off" or precision.device.type != "cuda":
+        return False
+    try:
+        check("adamw_fused", precision)
+    except ModelError:  # a torch or a GPU without it
+        return False
+    return True
 
 
 def schedule(name: str) -> Any:

@@ -103,12 +103,15 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
     from envdoc.train import optimizers
+    from envdoc.train.fast.apply import make_fast
+    from envdoc.train.fast.precision import settled
     from envdoc.train.fingerprint import base_fingerprint
     from envdoc.train.labels import encode
     from envdoc.train.units import Units
 
+    precision = models.choose_precision(asked.settings.model)
+    asked = settled(asked, precision)
     settings = asked.settings
-    precision = models.choose_precision(settings.model)
     if settings.model.quantization != "none":
         models.check_quantisation(settings.model.quantization, precision)
     optimizers.check(settings.train.optimizer, precision)
@@ -133,6 +136,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         identity["the hash of the rows to judge by"] = judged.corpus.encoded_sha256
     checkpoint = run_folder.checkpoint_to_resume(asked.folder, identity) if asked.resume else None
     model = _model(asked, base_folder, precision)
+    fast = make_fast(model, settings, precision)
     units = Units(corpus.lengths, settings.data, settings.train.seed, settings.train.batch_size)
     return Ready(
         asked=asked,
@@ -145,7 +149,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         checkpoint=checkpoint,
         model=model,
         units=units,
-        form=_form(settings, model, precision),
+        form=_form(settings, model, precision, fast.autocast),
+        fast=fast,
         held_out=judged,
     )
 
@@ -166,7 +171,7 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
     return model
 
 
-def _form(settings: Run, model: Any, precision: Any) -> Any:
+def _form(settings: Run, model: Any, precision: Any, under_autocast: bool) -> Any:
     """How rows are laid and given to the model: padded, or so many a line that none sees another."""
     from envdoc.train import packed
 
@@ -174,7 +179,7 @@ def _form(settings: Run, model: Any, precision: Any) -> Any:
     packing = settings.data.packing
     if packing is False:
         return packed.PADDED
-    autocast = precision.torch_dtype if precision.dtype != "fp32" else None
+    autocast = precision.torch_dtype if precision.dtype != "fp32" and under_autocast else None
     asked = (model, settings.data.max_length, settings.model.quantization, autocast)
     if packing is True:
         return packed.choose(*asked)
@@ -229,7 +234,11 @@ def _trainer(
     from envdoc.train.trainer import AdapterTrainer, total_steps
 
     total = total_steps(len(ready.units), ready.settings.train)
-    own = {"run_name": ready.folder.name, **optimizers.arguments(ready.settings, total)}
+    own = {
+        "run_name": ready.folder.name,
+        "bf16": ready.precision.dtype == "bf16" and ready.fast.autocast,
+        **optimizers.arguments(ready.settings, total, ready.precision),
+    }
     trainer = (kind or AdapterTrainer)(
         ready.model,
         ready.corpus,
@@ -242,6 +251,7 @@ def _trainer(
         {**own, **(arguments or {})},
         units=ready.units,
         form=ready.form,
+        head=ready.fast.head,
     )
     if ready.settings.lora.plus_ratio:
         trainer.optimizer = optimizers.make_loraplus(trainer, ready.settings)

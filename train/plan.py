@@ -77,6 +77,7 @@ def _adapter(ready: Ready) -> List[str]:
 
 
 def _training(ready: Ready) -> List[str]:
+    from envdoc.train.fast import apply
     from envdoc.train.trainer import steps_per_epoch, total_steps
 
     train, units = ready.settings.train, len(ready.units)
@@ -86,6 +87,7 @@ def _training(ready: Ready) -> List[str]:
         f"({steps_per_epoch(units, train)} an epoch), "
         f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
         f"{'on' if train.gradient_checkpointing else 'off'}, a checkpoint every {train.save_every}.",
+        *apply.lines(ready.fast, ready.form.name),
     ]
 
 

@@ -25,6 +25,7 @@ FREE_TO_CHANGE = {
     "train.log_every",
     "train.workers",
     "train.stop_when_diverging",
+    "train.fused",  # the same numbers but for rounding
     "data.eval_path",  # the hash of its rows is compared
     "data.eval_split",
     "eval.samples",
