@@ -37,20 +37,16 @@ def find(model: Any) -> Tuple[Optional[Head], str]:
         return None, "its head trains"
     if linear.weight.dtype not in APART:
         return None, f"its head is in {str(linear.weight.dtype)[6:]}"
-    was_training = model.training
-    model.eval()
     why = "its decoder cannot be called without its head"
     try:
         for decoder in _decoders(base):
             head = Head(decoder, linear, *_bends(base.config))
             with torch.no_grad():
-                if _tail_is_told(base, head) and _decoder_is_all(base, head):
+                if _is_all(base, head):
                     return head, ""
             why = "its logits are not the product of its hidden states and its head alone"
     except Exception as error:  # whatever a model raises at arguments that it does not know
         why = f"its head could not be tried ({type(error).__name__})"
-    finally:
-        model.train(was_training)
     return None, why
 
 
@@ -71,25 +67,29 @@ def _bends(config: Any) -> Tuple[float, Optional[float]]:
     return scale, float(softcap) if softcap else None
 
 
-def _tail_is_told(base: Any, head: Head) -> bool:
-    """Whether large hidden states give the same logits by the model's own forward."""
+def _is_all(base: Any, head: Head) -> bool:
+    """Whether the model's own forward hands its inputs to the decoder, and gives the head's logits of what comes back.
+
+    The decoder itself does not run: a pass over a base of 4 bits on a CPU would pack its weights anew (bitsandbytes
+    0.50, outside of training), and those of the training would then round otherwise.
+    """
     weight = head.linear.weight
     spread = torch.linspace(-1, 1, TOKENS * weight.shape[1], device=weight.device)
     # no random numbers: a resumed run must draw the same ones
     hidden = torch.sin(spread * 7919).reshape(1, TOKENS, -1).to(weight.dtype)
     raw = torch.nn.functional.linear(hidden, weight, head.linear.bias).float()
     hidden = hidden * float(LARGEST / raw.abs().max().clamp(min=1e-6))
-    with _in_place_of(head.decoder, lambda *_, **__: _Answer(hidden)):
-        theirs = base(input_ids=_ids(base)).logits
-    return _equal(theirs, head.logits(hidden), weight.dtype)
+    ids = torch.zeros(1, TOKENS, dtype=torch.int64, device=weight.device)
+    given: List[Any] = []
 
+    def stand_in(*inputs: Any, **named: Any) -> _Answer:
+        given.append([*inputs, *named.values()])
+        return _Answer(hidden)
 
-def _decoder_is_all(base: Any, head: Head) -> bool:
-    """Whether the decoder's hidden states are what the model's own forward takes."""
-    ids = _ids(base)
-    return _equal(
-        base(input_ids=ids).logits, head.logits(head.decoder(input_ids=ids)[0]), head.linear.weight.dtype
-    )
+    with _in_place_of(head.decoder, stand_in):
+        theirs = base(input_ids=ids).logits
+    handed_on = len(given) == 1 and any(one is ids for one in given[0])
+    return handed_on and _equal(theirs, head.logits(hidden), weight.dtype)
 
 
 def _equal(theirs: torch.Tensor, ours: torch.Tensor, dtype: torch.dtype) -> bool:
@@ -97,12 +97,6 @@ def _equal(theirs: torch.Tensor, ours: torch.Tensor, dtype: torch.dtype) -> bool
         return False
     largest = float(theirs.float().abs().max())
     return float((theirs.float() - ours.float()).abs().max()) <= APART[dtype] * largest
-
-
-def _ids(base: Any) -> torch.Tensor:
-    words = base.get_input_embeddings().weight
-    count = int(words.shape[0])
-    return torch.tensor([[(7919 * place) % count for place in range(1, TOKENS + 1)]], device=words.device)
 
 
 class _Answer(dict):  # type: ignore[type-arg]
