@@ -1,14 +1,16 @@
 """The adapter laid on the base: on which layers, and how it starts."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 
 from envdoc.train import compat, starts
 from envdoc.train.config import Lora, Model, Run
 from envdoc.train.errors import ConfigError, ModelError, first_line
+from envdoc.train.fast.checkpointing import enable
 from envdoc.train.model import ADAPTER
 from envdoc.train.parallel import world
+from envdoc.train.progress import say
 
 # Models whose published recipes adapt the attention alone, and what `lora.targets: auto` therefore takes; `all`
 # takes every linear layer of these too. The seed's `query_key_value` of ChatGLM; peft's own mapping for GPT-2.
@@ -17,7 +19,7 @@ HEADS = ("lm_head", "embed_out", "output_layer", "score")
 ROUTERS = ("gate", "router")  # which expert a token goes to: a low-rank nudge there unbalances the experts
 
 
-def prepare(base: Any, model: Model, checkpointing: bool) -> Any:
+def prepare(base: Any, model: Model, checkpointing: Union[bool, str]) -> Any:
     """The base ready to carry an adapter: frozen, its inputs with gradients where it recomputes activations.
 
     `full` casts what a quantised base left in 16 bits (embeddings, norms, head) to fp32, as the recipes of 2023 do;
@@ -29,8 +31,8 @@ def prepare(base: Any, model: Model, checkpointing: bool) -> Any:
             base = compat.prepare_quantised(base)
         else:
             base.requires_grad_(False)
-    if checkpointing:
-        compat.enable_checkpointing(base)
+    for note in enable(base, checkpointing):
+        say(f"note: {note}")
     return base
 
 

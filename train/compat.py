@@ -95,6 +95,17 @@ def enable_checkpointing(base: Any) -> None:
     base.enable_input_require_grads()
 
 
+def checkpoints_in_forward(layer: Any) -> bool:
+    """Whether the layer's class checkpoints in `forward`, so that one put in its place must do so itself.
+
+    transformers 5.23 does (before it, `__call__` did, and before 4.53 the model around the layers).
+    """
+    import torch
+
+    asked = getattr(layer, "gradient_checkpointing", False) and layer.training
+    return bool(asked and type(layer).__call__ is torch.nn.Module.__call__)
+
+
 def set_tf32(on: bool) -> None:
     """TF32 in matrix products and convolutions.
 

@@ -103,7 +103,6 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
     from envdoc.train import optimizers
-    from envdoc.train.fast.apply import make_fast
     from envdoc.train.fast.precision import settled
     from envdoc.train.fingerprint import base_fingerprint
     from envdoc.train.labels import encode
@@ -136,7 +135,6 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         identity["the hash of the rows to judge by"] = judged.corpus.encoded_sha256
     checkpoint = run_folder.checkpoint_to_resume(asked.folder, identity) if asked.resume else None
     model = _model(asked, base_folder, precision)
-    fast = make_fast(model, settings, precision)
     units = Units(corpus.lengths, settings.data, settings.train.seed, settings.train.batch_size)
     return Ready(
         asked=asked,
@@ -149,8 +147,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         checkpoint=checkpoint,
         model=model,
         units=units,
-        form=_form(settings, model, precision, fast.autocast),
-        fast=fast,
+        form=_form(settings, model, precision),
         held_out=judged,
     )
 
@@ -161,6 +158,7 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
 
     from envdoc.train import adapters
     from envdoc.train import model as models
+    from envdoc.train.fast import apply
 
     settings = asked.settings
     say(f"Loading the base model from {base_folder} ...")
@@ -168,18 +166,20 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
     set_seed(settings.train.seed)  # the random half of a fresh adapter
     model = adapters.lay_adapter(base, settings, asked.resume)
     model.peft_config[models.ADAPTER].base_model_name_or_path = str(base_folder)
+    apply.make_fast(model, settings, precision)
     return model
 
 
-def _form(settings: Run, model: Any, precision: Any, under_autocast: bool) -> Any:
+def _form(settings: Run, model: Any, precision: Any) -> Any:
     """How rows are laid and given to the model: padded, or so many a line that none sees another."""
     from envdoc.train import packed
+    from envdoc.train.fast import apply
 
     # On a CPU too: forward and backward of five shapes took 1.3 to 2.5 times as long padded (2026-11-30, torch 2.13).
     packing = settings.data.packing
     if packing is False:
         return packed.PADDED
-    autocast = precision.torch_dtype if precision.dtype != "fp32" and under_autocast else None
+    autocast = precision.torch_dtype if precision.dtype != "fp32" and apply.of(model).autocast else None
     asked = (model, settings.data.max_length, settings.model.quantization, autocast)
     if packing is True:
         return packed.choose(*asked)
@@ -231,12 +231,14 @@ def _trainer(
 ) -> Any:
     """The run's trainer, or one of another `kind`; `arguments` replace those of transformers' Trainer."""
     from envdoc.train import optimizers
+    from envdoc.train.fast import apply
     from envdoc.train.trainer import AdapterTrainer, total_steps
 
     total = total_steps(len(ready.units), ready.settings.train)
+    fast = apply.of(ready.model)
     own = {
         "run_name": ready.folder.name,
-        "bf16": ready.precision.dtype == "bf16" and ready.fast.autocast,
+        "bf16": ready.precision.dtype == "bf16" and fast.autocast,
         **optimizers.arguments(ready.settings, total, ready.precision),
     }
     trainer = (kind or AdapterTrainer)(
@@ -251,7 +253,7 @@ def _trainer(
         {**own, **(arguments or {})},
         units=ready.units,
         form=ready.form,
-        head=ready.fast.head,
+        head=fast.head,
     )
     if ready.settings.lora.plus_ratio:
         trainer.optimizer = optimizers.make_loraplus(trainer, ready.settings)

@@ -87,7 +87,7 @@ def _training(ready: Ready) -> List[str]:
         f"({steps_per_epoch(units, train)} an epoch), "
         f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
         f"{'on' if train.gradient_checkpointing else 'off'}, a checkpoint every {train.save_every}.",
-        *apply.lines(ready.fast, ready.form.name),
+        *apply.lines(ready.model, ready.form.name),
     ]
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional
 from envdoc.train.config import Run
 
 if TYPE_CHECKING:
-    from envdoc.train.fast.apply import Fast
     from envdoc.train.held_out import HeldOut
     from envdoc.train.labels import Corpus
     from envdoc.train.model import Precision
@@ -42,7 +41,6 @@ class Ready:
     model: Any  # the base with the adapter on it
     units: "Units"  # what an epoch is made of: rows, or packs of them
     form: "Form"  # how batches are given to the model
-    fast: "Fast"  # how the model was made fast
     held_out: "Optional[HeldOut]" = None  # the rows that it is judged by
 
     @property

@@ -28,8 +28,26 @@ class Fast:
 PLAIN = Fast()
 
 
-def make_fast(model: Any, run: Run, chosen: Any) -> Fast:
-    """`model` is the base with the adapter laid on it, `chosen` the run's Precision. Never raises: it falls back."""
+NAME = "_envdoc_fast"  # of the attribute: the head holds modules of this very model
+
+
+def make_fast(model: Any, run: Run, chosen: Any) -> Tuple[str, ...]:
+    """Make `model`, the base with the adapter laid on it, fast; `chosen` is the run's Precision. Returns notes.
+
+    Never raises: what fails is left out. What became of it is told by `of`.
+    """
+    fast = _made(model, run, chosen)
+    model.__dict__[NAME] = fast
+    return fast.left
+
+
+def of(model: Any) -> Fast:
+    """What `make_fast` made of it."""
+    found: Fast = model.__dict__.get(NAME, PLAIN)
+    return found
+
+
+def _made(model: Any, run: Run, chosen: Any) -> Fast:
     if run.train.fused == "off" or chosen.dtype == "fp16" or world.sharded():
         return PLAIN
     found, why = head.find(model)
@@ -52,14 +70,16 @@ def make_fast(model: Any, run: Run, chosen: Any) -> Fast:
 
 def undo(model: Any) -> None:
     """Every module as peft and transformers compute it, as whoever loads the adapter later does."""
+    model.__dict__.pop(NAME, None)
     precision.undo(model)
     liger.undo(model)
     fuse.unfuse(model)
 
 
-def lines(fast: Fast, form: str) -> List[str]:
+def lines(model: Any, form: str) -> List[str]:
     """For the plan: what the run is fast by, and what of it could not be had here."""
-    if fast is PLAIN or fast.autocast:
+    fast = of(model)
+    if fast.autocast:
         return [f"          {note}" for note in fast.left]
     return [
         f"Fast      {', '.join(fast.done)}; attention over rows by `{form}`.",

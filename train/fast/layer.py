@@ -7,8 +7,10 @@ and whoever copies them. That is read from the source itself, so that no list of
 import ast
 import inspect
 import textwrap
+from functools import partial
 from typing import Any, Optional, Tuple
 
+from envdoc.train import compat
 from envdoc.train.fast import mlp
 from envdoc.train.fast.norm import add_norm, epsilon_of
 
@@ -34,6 +36,13 @@ class Layer:
 
     def forward(self, hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
         """(batch, length, hidden) -> the same; the attention's arguments go through."""
+        if compat.checkpoints_in_forward(self.module):
+            once = partial(self.once, **kwargs)
+            return self.module._gradient_checkpointing_func(once, hidden_states, *args)
+        return self.once(hidden_states, *args, **kwargs)
+
+    def once(self, hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
+        """The layer itself, whether or not it will be computed again."""
         module = self.module
         if args:
             return self.plain(hidden_states, *args, **kwargs)
