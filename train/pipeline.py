@@ -23,6 +23,7 @@ from envdoc.train import (
     run_folder,
     runfile,
     samples,
+    tiny,
     trackers,
 )
 from envdoc.train.config import TINY, Run
@@ -116,7 +117,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     optimizers.check(settings.train.optimizer, precision)
     models.set_tf32(settings.model, precision)
     if settings.model.path == TINY:
-        _one_thread()
+        tiny.one_thread()
     if not asked.dry_run:
         with world.main_first():
             run_folder.make_folder(asked.folder)
@@ -272,19 +273,10 @@ def _callbacks(ready: Ready, trainer: Any, events: Events) -> List[Any]:
     return callbacks
 
 
-def _one_thread() -> None:
-    """The tiny model's matrices are so small that on a busy machine two threads, which wait for each other in a loop,
-    were 15 times slower than one (2 cores, load 5, 2026-11-24)."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def _base_folder(asked: Asked, rows: Sequence[Row], place: Path) -> Path:
     """The base's folder; the tiny model is made in the run's own, so that the adapter's base stays there."""
     from envdoc.train.checkpoint import PARTIAL, replace_folder
     from envdoc.train.model import check_folder
-    from envdoc.train.tiny import make_tiny
 
     settings = asked.settings
     if settings.model.path != TINY:
@@ -294,7 +286,7 @@ def _base_folder(asked: Asked, rows: Sequence[Row], place: Path) -> Path:
         return base
     partial = place / f"{PARTIAL}base"
     shutil.rmtree(partial, ignore_errors=True)
-    make_tiny(partial, (turn["content"] for row in rows for turn in row.messages), settings.train.seed)
+    tiny.make_tiny(partial, (turn["content"] for row in rows for turn in row.messages), settings.train.seed)
     try:
         replace_folder(partial, base)
     except OSError as error:

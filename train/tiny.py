@@ -48,6 +48,14 @@ def make_tiny(folder: Path, texts: Iterable[str], seed: int) -> None:
         raise SaveError(f"The tiny model could not be written to `{folder}`: {error}.") from None
 
 
+def one_thread() -> None:
+    """The tiny model's matrices are so small that on a busy machine two threads, which wait for each other in a loop,
+    were 15 times slower than one (2 cores, load 5, 2026-11-24)."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _tokenizer(texts: Iterable[str]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

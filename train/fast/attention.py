@@ -13,7 +13,7 @@ under transformers' own names (cu_seq_lens_q ...), so that nobody asks the GPU f
 """
 
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple
 
 import torch
 
@@ -32,31 +32,32 @@ def forms(model: Any, max_length: int, dtype: torch.dtype) -> List[Form]:
     device = model.get_input_embeddings().weight.device
     if _chunked(model.config, max_length):
         return []
-    tried: List[Tuple[str, str, Callable[[Any], Any]]] = []
+    tried: List[Form] = []
     if device.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
         drops = bool(getattr(model.config, "attention_dropout", 0))  # the kernel has none
         able = torch.cuda.get_device_capability(device) >= (8, 0) and varlen.torch_kernel() is not None
         if able and not drops:
-            tried.append(("varlen", PREFIX + "varlen", lines.with_ends))
-        tried += [("flash", name, lines.with_ends) for name in compat_packing.installed_flash()]
+            tried.append(form("varlen", PREFIX + "varlen"))
+        tried += [form("flash", name) for name in compat_packing.installed_flash()]
     if device.type == "cuda":
-        tried.append(("rows", PREFIX + "rows", lines.with_lengths))
-    return [
-        Form(name, as_it_is, "flat", ahead, _with(attention))
-        for name, attention, ahead in tried
-        if register(attention)
-    ]
+        tried.append(form("rows", PREFIX + "rows"))
+    return tried if register() else []
 
 
-def register(name: str) -> bool:
-    """Make `name` known to transformers; False where it has no AttentionInterface."""
-    if not name.startswith(PREFIX):
-        return True
+def form(name: str, attention: str) -> Form:
+    """Rows on a flat line, attended to by what transformers knows as `attention`."""
+    ahead = lines.with_lengths if name == "rows" else lines.with_ends
+    return Form(name, as_it_is, "flat", ahead, lambda model: attending(model, attention))
+
+
+def register() -> bool:
+    """Make ours known to transformers; False where it has no AttentionInterface."""
     try:
         from transformers import AttentionInterface
     except ImportError:
         return False
-    AttentionInterface.register(name, {"varlen": by_varlen, "rows": by_rows}[name[len(PREFIX) :]])
+    AttentionInterface.register(PREFIX + "varlen", by_varlen)
+    AttentionInterface.register(PREFIX + "rows", by_rows)
     return True
 
 
@@ -116,10 +117,6 @@ def attending(model: Any, name: str) -> Iterator[None]:
     finally:
         for config, was in zip(configs, before):
             config._attn_implementation = was
-
-
-def _with(name: str) -> Callable[[Any], Any]:
-    return lambda model: attending(model, name)
 
 
 def _check(mask: Any, told: Any) -> None:

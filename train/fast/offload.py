@@ -35,15 +35,15 @@ class Offload:
         """What transformers calls in place of the layer: its output, and of its input nothing left on the GPU."""
         if not (torch.is_grad_enabled() and hidden.requires_grad):
             return layer(hidden, *inputs, **named)
-        beside: List[Any] = []
+        beside: List[Any] = []  # before transformers 4.53 layers return tuples
 
         def call(one: torch.Tensor) -> torch.Tensor:
             given = layer(one, *inputs, **named)
-            beside[:] = given[1:] if isinstance(given, tuple) else []
+            beside[:] = [given[1:]] if isinstance(given, tuple) else []
             return given[0] if isinstance(given, tuple) else given  # type: ignore[no-any-return]
 
         answer = _Recomputed.apply(hidden, call, self, id(owner_of(layer)))
-        return (answer, *beside) if beside else answer
+        return (answer, *beside[0]) if beside else answer
 
     def keep(self, hidden: torch.Tensor, layer: int) -> Kept:
         """Send the input of a layer off."""
