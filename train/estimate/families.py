@@ -68,7 +68,7 @@ FAMILIES: Dict[str, Family] = {
         positions="n_positions",
         tied=True,
         **PLAIN,
-    ),  # fmt: skip
+    ),
     "gptj": Family(
         out="out_proj", mlp=("fc_in", "fc_out"), norms=1, biased=("fc_in", "fc_out"), head_bias=True, **PLAIN
     ),
@@ -79,7 +79,7 @@ FAMILIES: Dict[str, Family] = {
         biased=NEOX_MLP,
         bias_keys=(("attention_bias", ("query_key_value", "dense")),),
         **PLAIN,
-    ),  # fmt: skip
+    ),
     "bloom": Family(
         attention=("query_key_value",),
         out="dense",
@@ -88,7 +88,7 @@ FAMILIES: Dict[str, Family] = {
         embedding_norm=True,
         tied=True,
         **PLAIN,
-    ),  # fmt: skip
+    ),
     "opt": Family(
         out="out_proj",
         mlp=("fc1", "fc2"),
@@ -97,7 +97,7 @@ FAMILIES: Dict[str, Family] = {
         more_positions=2,
         tied=True,
         **PLAIN,
-    ),  # fmt: skip
+    ),
     "starcoder2": Family(
         mlp=("c_fc", "c_proj"),
         bias_keys=(("use_bias", (*SPLIT, "o_proj", "c_fc", "c_proj")),),
@@ -116,15 +116,19 @@ FAMILIES: Dict[str, Family] = {
             ("add_qkv_bias", ("query_key_value",)),
             ("add_bias_linear", ("query_key_value", "dense", *NEOX_MLP)),
         ),
-    ),  # fmt: skip
+    ),
     "mixtral": Family(experts=True),
     "qwen2_moe": Family(biased=SPLIT, experts=True),
     "qwen3_moe": Family(head_norms=2, bias_keys=(ATTENTION_BIAS,), experts=True),
 }
 CHATGLM_ONE = Family(
-    attention=("query_key_value",), out="dense", mlp=NEOX_MLP,
-    biased=("query_key_value", "dense", *NEOX_MLP), tied=True, **PLAIN,
-)  # fmt: skip
+    attention=("query_key_value",),
+    out="dense",
+    mlp=NEOX_MLP,
+    biased=("query_key_value", "dense", *NEOX_MLP),
+    tied=True,
+    **PLAIN,
+)
 
 # What the same thing is called, in the order in which it is looked for.
 KEYS: Dict[str, Tuple[str, ...]] = {
