@@ -30,7 +30,9 @@ class Model:
 
     path: str = TINY  # a folder with config.json; `tiny` makes a small Llama with random weights on the spot
     dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # bf16 from sm_80 on, fp16 below, fp32 on a CPU
-    quantization: Literal["none", "8bit", "4bit"] = "none"  # 4bit is NF4 with double quantisation (QLoRA)
+    quantization: Literal["none", "8bit", "4bit", "auto"] = (
+        "none"  # 4bit is NF4 with double quantisation (QLoRA); auto: none where it fits, else 4bit (estimate/plan.py)
+    )
     trust_remote_code: bool = False  # running a stranger's code needs a decision, never a default
     revision: Optional[str] = None  # the hash of the code that you read; any other code is refused
     preparation: Literal["auto", "full", "lean"] = (
@@ -124,7 +126,9 @@ class Train:
 
     epochs: int = 3  # instructions are usually learnt in one to three passes
     steps: int = 0  # above 0 it replaces `epochs`
-    batch_size: int = 4  # rows in one forward pass: the knob for memory
+    batch_size: Union[int, Literal["auto"]] = (
+        4  # rows in one forward pass: the knob for memory; auto packs, and fills the GPU (estimate/plan.py)
+    )
     accumulation: int = 4  # passes an update: a larger batch without more memory
     learning_rate: float = 2e-4  # ten times what full fine-tuning takes, since only the adapter moves
     optimizer: Literal[
@@ -156,7 +160,9 @@ class Train:
     weight_decay: float = 0.0  # B starts at zero and is small; decay only pulls it back
     max_grad_norm: float = 1.0  # one strange row must not undo an epoch; 0 is off
     stop_when_diverging: bool = True  # hours of a lost run cost money; divergence.py has the rule
-    gradient_checkpointing: bool = True  # a second forward pass for a fraction of the memory
+    gradient_checkpointing: Union[bool, Literal["auto", "selective", "offload"]] = (
+        "auto"  # a second forward pass for a fraction of the memory: on a GPU only where the run does not fit without
+    )
     fused: Literal["auto", "off"] = (
         "auto"  # layers computed together and the loss in pieces (train/fast), where hardware and model allow
     )

@@ -66,7 +66,9 @@ def run(
                 ready = shards.sharded(ready)
             done = _train(ready, events)
             if world.sharded():
-                ready = shards.unsharded(ready, lambda precision: _model(asked, ready.base_folder, precision))
+                ready = shards.unsharded(
+                    ready, lambda precision: _model(ready.asked, ready.base_folder, precision)
+                )
             if not world.is_main():
                 return int(world.from_main(None))
             made = conclusion.save_and_prove(ready, done)
@@ -104,6 +106,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
     from envdoc.train import optimizers
+    from envdoc.train.estimate.settle import settle
     from envdoc.train.fast.precision import settled
     from envdoc.train.fingerprint import base_fingerprint
     from envdoc.train.labels import encode
@@ -112,7 +115,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     precision = models.choose_precision(asked.settings.model)
     asked = settled(asked, precision)
     settings = asked.settings
-    if settings.model.quantization != "none":
+    if settings.model.quantization in ("8bit", "4bit"):
         models.check_quantisation(settings.model.quantization, precision)
     optimizers.check(settings.train.optimizer, precision)
     models.set_tf32(settings.model, precision)
@@ -128,6 +131,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         rows, apart = held_out.split(rows, settings)
         corpus = encode(rows, tokenizer, settings.data, settings.train.workers)
         judged = held_out.encode(apart, rows, tokenizer, settings)
+    asked, chosen = settle(asked, corpus.lengths, base_folder, precision)
+    settings = asked.settings
     if corpus.chat_template is not None:
         tokenizer.chat_template = corpus.chat_template  # for samples, and for chat: saved with the adapter
     fingerprint = base_fingerprint(base_folder)
@@ -150,6 +155,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         units=units,
         form=_form(settings, model, precision),
         held_out=judged,
+        chosen=chosen,
     )
 
 

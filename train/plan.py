@@ -7,6 +7,8 @@ from envdoc.train.parallel import world
 from envdoc.train.ready import Ready
 from envdoc.train.run_folder import shown
 
+CHECKPOINTING = {True: "on", False: "off"}
+
 
 def lines(ready: Ready) -> List[str]:
     """The plan, a line or more for each section of the run file."""
@@ -86,7 +88,9 @@ def _training(ready: Ready) -> List[str]:
         f"Training  {total_steps(units, train)} steps of {train.batch_size} x {train.accumulation} {kind} "
         f"({steps_per_epoch(units, train)} an epoch), "
         f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
-        f"{'on' if train.gradient_checkpointing else 'off'}, a checkpoint every {train.save_every}.",
+        f"{CHECKPOINTING.get(train.gradient_checkpointing, train.gradient_checkpointing)}, "
+        f"a checkpoint every {train.save_every}.",
+        *[f"          {sentence}" for sentence in ready.chosen],
         *apply.lines(ready.model, ready.form.name),
     ]
 

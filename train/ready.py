@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 from envdoc.train.config import Run
 
@@ -42,6 +42,7 @@ class Ready:
     units: "Units"  # what an epoch is made of: rows, or packs of them
     form: "Form"  # how batches are given to the model
     held_out: "Optional[HeldOut]" = None  # the rows that it is judged by
+    chosen: Tuple[str, ...] = ()  # what `auto` became, and why, in sentences
 
     @property
     def settings(self) -> Run:

@@ -23,10 +23,19 @@ from envdoc.train.config import PLAIN_STARTS, TRACKERS, Data, Eval, Lora, Run, T
 from envdoc.train.errors import ConfigError
 
 DEFAULT_FILE = Path(__file__).parent / "assets" / "default.yaml"
-SHORT = {"model": "path", "data": "path"}  # `model: X` means `model.path: X`
+# `model: X` means `model.path: X`
+SHORT = {
+    "model": "model.path",
+    "data": "data.path",
+    "batch": "train.batch_size",
+    "checkpointing": "train.gradient_checkpointing",
+}
 
 # Fields that are a number or a truth value, or one of a few words.
-WITH_WORDS = (Data.__annotations__["packing"], Train.__annotations__["workers"])
+WITH_WORDS = (
+    Data.__annotations__["packing"],
+    *(Train.__annotations__[name] for name in ("batch_size", "gradient_checkpointing", "workers")),
+)
 
 # What a value must also satisfy: a test, and the words that say it.
 RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
@@ -42,7 +51,7 @@ RANGES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     "lora.plus_ratio": (lambda v: v == 0 or 1 <= v <= 1000, "0 (off), or from 1 to 1000"),
     "train.epochs": (lambda v: v >= 1, "at least 1"),
     "train.steps": (lambda v: v >= 0, "0 or more"),
-    "train.batch_size": (lambda v: v >= 1, "at least 1"),
+    "train.batch_size": (lambda v: v == "auto" or v >= 1, "auto, or at least 1"),
     "train.accumulation": (lambda v: v >= 1, "at least 1"),
     "train.learning_rate": (lambda v: 0 < v < 10, "above 0 and below 10"),
     "train.warmup_fraction": (lambda v: 0 <= v < 1, "from 0 to below 1"),
@@ -159,8 +168,8 @@ def _flatten(raw: Mapping[Any, Any], where: str) -> Dict[str, Any]:
         if key in sections and isinstance(value, dict):
             for inner, content in value.items():
                 values[_known(f"{key}.{inner}", where)] = content
-        elif key in SHORT and isinstance(value, str):
-            values[f"{key}.{SHORT[key]}"] = value
+        elif key in SHORT and (isinstance(value, str) or key not in sections):
+            values[SHORT[key]] = value
         elif key in sections:
             raise ConfigError(f"In `{where}` the key `{key}` must hold keys of its own, and is `{value}`.")
         else:
@@ -174,7 +183,7 @@ def _overrides(words: Sequence[str]) -> Dict[str, Any]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise ConfigError(f"`{word}` is no `key=value`.", "For example: `train.epochs=1`.")
-        key = f"{key}.{SHORT[key]}" if key in SHORT else key
+        key = SHORT.get(key, key)
         values[_known(key, "the command line")] = value
     return values
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from envdoc.train.errors import ModelError
 from envdoc.train.estimate.shape import read_shape, shape_of
 

@@ -79,6 +79,22 @@ def test_yaml_takes_3e4_for_text_and_we_do_not(empty_folder):
     assert (3e-4, ("c_attn",), "tiny") == (run.train.learning_rate, run.lora.targets, run.model.path)
 
 
+def test_batch_and_checkpointing_have_short_forms(empty_folder):
+    """`batch: auto` and `checkpointing: auto` at the top, as `model:` and `data:`; the plain values too."""
+    (empty_folder / "run.yaml").write_text("model: tiny\nbatch: auto\ncheckpointing: off\n")
+    (empty_folder / "old.yaml").write_text(
+        "model: tiny\ntrain: {batch_size: 2, gradient_checkpointing: true}\n"
+    )
+
+    auto, old = load("run.yaml", [])[0].train, load("old.yaml", [])[0].train
+    told = load("run.yaml", ["batch=8", "checkpointing=offload"])[0].train
+
+    assert ("auto", False) == (auto.batch_size, auto.gradient_checkpointing)
+    assert (2, True) == (old.batch_size, old.gradient_checkpointing)
+    assert (8, "offload") == (told.batch_size, told.gradient_checkpointing)
+    assert "auto" == Run().train.gradient_checkpointing
+
+
 @pytest.mark.parametrize(
     "override, near",
     [
@@ -106,12 +122,17 @@ def test_an_unknown_key_is_refused_with_the_nearest(override, near):
         ("train.epochs=inf", "`train.epochs` must be a whole number, and is `inf`."),
         ("lora.dropout=1", "`lora.dropout` must be from 0 to below 1, and is 1.0."),
         ("train.learning_rate=nan", "`train.learning_rate` must be above 0 and below 10, and is nan."),
-        ("train.batch_size=0", "`train.batch_size` must be at least 1, and is 0."),
+        ("train.batch_size=0", "`train.batch_size` must be auto, or at least 1, and is 0."),
+        ("batch=all", "`train.batch_size` must be auto or a whole number, and is `all`."),
+        (
+            "checkpointing=some",
+            "`train.gradient_checkpointing` must be auto, selective, offload, true or false, and is `some`.",
+        ),
         ("overwrite=perhaps", "`overwrite` must be true or false, and is `perhaps`."),
         ("model.dtype=fp8", "`model.dtype` must be one of auto, bf16, fp16, fp32, and is `fp8`."),
         (
             "model.quantization=4-bit",
-            "`model.quantization` must be one of none, 8bit, 4bit, and is `4-bit`.",
+            "`model.quantization` must be one of none, 8bit, 4bit, auto, and is `4-bit`.",
         ),
         ("name=a/b", "`name` must be a plain folder name, and is `a/b`."),
         ("lora.targets=", "`lora.targets` must be `auto`, `all` or a list of module names, and is `[]`."),

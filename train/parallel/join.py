@@ -78,7 +78,8 @@ def join(run: Run, resume: bool, context: Mapping[str, Any]) -> bool:
     _group(store, place)
     strategy = "ddp" if run.parallel.strategy == "auto" else run.parallel.strategy
     world.enter(world.World(place.rank, place.size, place.nodes, strategy, store))
-    world.check_accumulation(run.train.batch_size, run.train.accumulation)
+    if run.train.batch_size != "auto":  # the plan shares evenly by itself
+        world.check_accumulation(run.train.batch_size, run.train.accumulation)
     for name in TOLD_BY_ENVIRONMENT:
         os.environ.pop(name, None)
     again = any(rank["again"] for rank in told)
