@@ -34,12 +34,14 @@ class Family:
         False  # where config.json is silent: transformers writes no value that equals its base default
     )
     experts: bool = False
+    activation: str = "silu"  # where config.json is silent
+    scores: bool = False  # attention that bends its scores, so that they exist as a whole
 
 
 NEOX_MLP = ("dense_h_to_4h", "dense_4h_to_h")
 ATTENTION_BIAS = ("attention_bias", (*SPLIT, "o_proj"))
 LLAMA = Family(bias_keys=(ATTENTION_BIAS, ("mlp_bias", ("gate_proj", "up_proj", "down_proj"))))
-PLAIN = dict(gated=False, rms=False)
+PLAIN = dict(gated=False, rms=False, activation="gelu")
 
 FAMILIES: Dict[str, Family] = {
     "llama": LLAMA,
@@ -48,9 +50,9 @@ FAMILIES: Dict[str, Family] = {
     "mistral": Family(),
     "qwen2": Family(biased=SPLIT),
     "qwen3": Family(head_norms=2, bias_keys=(ATTENTION_BIAS,)),
-    "gemma": Family(tied=True, bias_keys=(ATTENTION_BIAS,)),
-    "gemma2": Family(tied=True, norms=4, bias_keys=(ATTENTION_BIAS,)),
-    "gemma3_text": Family(tied=True, norms=4, head_norms=2, bias_keys=(ATTENTION_BIAS,)),
+    "gemma": Family(tied=True, activation="gelu", bias_keys=(ATTENTION_BIAS,)),
+    "gemma2": Family(tied=True, norms=4, activation="gelu", scores=True, bias_keys=(ATTENTION_BIAS,)),
+    "gemma3_text": Family(tied=True, norms=4, activation="gelu", head_norms=2, bias_keys=(ATTENTION_BIAS,)),
     "phi3": Family(attention=("qkv_proj",), mlp=("gate_up_proj", "down_proj")),
     "phi": Family(
         out="dense",
@@ -139,6 +141,7 @@ KEYS: Dict[str, Tuple[str, ...]] = {
     "head_dim": ("head_dim", "kv_channels"),
     "intermediate": ("intermediate_size", "n_inner", "ffn_hidden_size", "inner_hidden_size", "ffn_dim"),
     "vocabulary": ("vocab_size", "padded_vocab_size"),
+    "activation": ("hidden_act", "hidden_activation", "activation_function"),
     "experts": ("num_local_experts", "num_experts"),
     "experts_per_token": ("num_experts_per_tok",),
 }

@@ -48,9 +48,18 @@ class Shape:
     positions: int = 0  # learnt ones
     norms: int = 2  # of the hidden width, in one layer
     head_norms: int = 0
+    activation: str = "silu"  # as config.json names it
+    scores: bool = False  # whether attention's scores exist as a whole
     window: Optional[int] = None  # tokens that attention reaches back, where every layer is bounded
     experts: int = 0
     experts_per_token: int = 0
+
+    @property
+    def three_gates(self) -> bool:
+        """True for an MLP of gate, up and down without biases and with SiLU, which train/fast computes in one step."""
+        names = {linear.name: linear.bias for linear in self.linears}
+        wanted = [names.get(name) for name in ("gate_proj", "up_proj", "down_proj")]
+        return wanted == [False] * 3 and self.activation in ("silu", "swish")
 
     @property
     def query_width(self) -> int:
@@ -166,6 +175,8 @@ def shape_of(config: Mapping[str, Any], where: str = "config.json") -> Shape:
         positions=positions,
         norms=norms,
         head_norms=family.head_norms,
+        activation=_word(config, "activation") or family.activation,
+        scores=family.scores,
         window=window if isinstance(window, int) and "layer_types" not in config else None,
         experts=experts,
         experts_per_token=_number(config, "experts_per_token", where) if experts else 0,
@@ -236,6 +247,10 @@ def _on(config: Mapping[str, Any], kind: str, key: str) -> bool:
 def _maybe(config: Mapping[str, Any], name: str) -> Optional[int]:
     found = [config[key] for key in KEYS[name] if isinstance(config.get(key), int)]
     return int(found[0]) if found else None
+
+
+def _word(config: Mapping[str, Any], name: str) -> Optional[str]:
+    return next((config[key] for key in KEYS[name] if isinstance(config.get(key), str)), None)
 
 
 def _number(config: Mapping[str, Any], name: str, where: str) -> int:

@@ -1,0 +1,149 @@
+"""What a layer keeps for its backward pass, in bytes a token: a small table for each way of computing it.
+
+Two ways. `plain`: transformers' modules and peft's, under autocast, which makes a 16-bit copy of its input for each
+LoRA layer. `fused`: train/fast, without autocast, where layers that share an input share what is kept of it.
+tests/train/test_estimate_memory.py holds every row against what autograd really keeps.
+"""
+
+from dataclasses import dataclass
+from typing import List, Tuple
+
+from envdoc.train.estimate.shape import Linear, Shape
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a layer is computed, as far as it decides what is kept."""
+
+    fused: bool = True
+    activation_bytes: int = 2  # 4 in an fp32 run
+    autocast: bool = False  # plain 16-bit runs
+    r: int = 16
+    targets: Tuple[str, ...] = ()  # names of linear layers that carry LoRA
+    dropout: bool = False
+    masked: bool = False  # padded rows or a mask: keys are then repeated for each query head
+    liger: bool = True  # its norms keep their input as it is
+    row_length: int = 0  # the longest row, where attention's scores exist as a whole
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One row of the table."""
+
+    name: str
+    bytes_per_token: float
+    why: str
+
+
+def layer(shape: Shape, way: Way) -> Tuple[Kept, ...]:
+    """What one layer keeps of each token."""
+    return tuple(row for row in (_norms(shape, way), _inputs(shape, way), _low_rank(shape, way),
+                                 _attention(shape, way), _mlp(shape, way)) if row.bytes_per_token)  # fmt: skip
+
+
+def total(rows: Tuple[Kept, ...]) -> float:
+    """Bytes a token."""
+    return sum(row.bytes_per_token for row in rows)
+
+
+def carriers(shape: Shape, way: Way) -> List[Linear]:
+    """The linear layers of one layer that carry LoRA."""
+    return [linear for linear in shape.linears if linear.name in way.targets]
+
+
+def norm_bytes(shape: Shape, way: Way) -> int:
+    """Of a number that a norm keeps: transformers' RMSNorms and autocast compute in fp32, Liger's keep what comes."""
+    if way.fused and (way.liger or not shape.rms):
+        return way.activation_bytes
+    return 4 if shape.rms or way.autocast else way.activation_bytes
+
+
+def _norms(shape: Shape, way: Way) -> Kept:
+    width = shape.norms * shape.hidden + shape.head_norms / 2 * (shape.query_width + shape.kv_width)
+    statistics = 4 * (shape.norms if shape.rms else 2 * shape.norms)
+    statistics += 4 * shape.head_norms / 2 * (shape.heads + shape.kv_heads)
+    return Kept(
+        "inputs of norms",
+        norm_bytes(shape, way) * width + statistics,
+        "as they are" if norm_bytes(shape, way) < 4 else "in fp32, in which the norms compute",
+    )
+
+
+def _inputs(shape: Shape, way: Way) -> Kept:
+    """What the gradient of A needs. The frozen weights need nothing of their input."""
+    found = carriers(shape, way)
+    if way.autocast:
+        width = masks = sum(linear.inputs for linear in found)
+        why = "a 16-bit copy for each LoRA layer, made by autocast"
+    else:
+        shared = {_source(shape, linear): linear.inputs for linear in found}
+        masks = sum(shared.values())
+        # What attention gives is kept by attention itself; dropout makes another of it.
+        width = masks - (0 if way.dropout else shared.get("attention", 0))
+        why = "once for the layers that share it"
+    return Kept("inputs of LoRA", way.activation_bytes * width + way.dropout * masks, why)
+
+
+def _source(shape: Shape, linear: Linear) -> str:
+    """Whose output a linear layer reads."""
+    names = [each.name for each in shape.linears if not each.router]
+    out = next(place for place, name in enumerate(names) if name in ATTENTION_OUT)
+    place = names.index(linear.name)
+    if place < out:
+        return "first norm"
+    if place == out:
+        return "attention"
+    return (
+        "product" if linear.inputs == shape.intermediate and linear.outputs == shape.hidden else "second norm"
+    )
+
+
+ATTENTION_OUT = ("o_proj", "dense", "out_proj", "attn.c_proj")
+
+
+def _low_rank(shape: Shape, way: Way) -> Kept:
+    return Kept(
+        "low-rank products",
+        way.activation_bytes * way.r * len(carriers(shape, way)),
+        "A x, for the gradient of B",
+    )
+
+
+def _attention(shape: Shape, way: Way) -> Kept:
+    keys = shape.query_width if way.masked else shape.kv_width
+    width = 2 * shape.query_width + 2 * keys
+    if not any(
+        linear.name == "v_proj" for linear in shape.linears
+    ):  # values are a part of one tensor, kept as a whole
+        width += shape.query_width + shape.kv_width
+    # Softmax in fp32, and what was bent and what was multiplied in 16 bits
+    scores = (4 + 2 * way.activation_bytes) * shape.heads * way.row_length if shape.scores else 0
+    return Kept(
+        "attention",
+        way.activation_bytes * width + 4 * shape.heads + scores,
+        "queries, keys, values, output, and a sum a head"
+        + (f"; its scores over {way.row_length} tokens" if scores else "; never its scores"),
+    )
+
+
+def _mlp(shape: Shape, way: Way) -> Kept:
+    width = _active_width(shape)
+    if not shape.gated:
+        count, why = (
+            (4, "four steps of its activation")
+            if shape.activation == "gelu_new"
+            else (1, "before its activation")
+        )
+    elif way.fused and shape.three_gates:
+        count, why = 2, "gate and up"
+    else:
+        count, why = 3, "gate, its activation, and up"
+    return Kept("MLP", way.activation_bytes * count * width, why)
+
+
+def _active_width(shape: Shape) -> float:
+    """Of the MLP, or of the experts that a token goes through and the one for all."""
+    if not shape.experts:
+        return shape.intermediate
+    down = [linear for linear in shape.linears if linear.name.endswith("down_proj")]
+    return sum(linear.inputs * (shape.experts_per_token if linear.experts else 1) for linear in down)
