@@ -7,14 +7,12 @@ import torch
 from envdoc.train import compat, starts
 from envdoc.train.config import Lora, Model, Run
 from envdoc.train.errors import ConfigError, ModelError, first_line
+from envdoc.train.estimate.families import ATTENTION_ONLY
 from envdoc.train.fast.checkpointing import enable
 from envdoc.train.model import ADAPTER
 from envdoc.train.parallel import world
 from envdoc.train.progress import say
 
-# Models whose published recipes adapt the attention alone, and what `lora.targets: auto` therefore takes; `all`
-# takes every linear layer of these too. The seed's `query_key_value` of ChatGLM; peft's own mapping for GPT-2.
-ATTENTION_ONLY = {"chatglm": ("query_key_value",), "gpt2": ("c_attn",)}
 HEADS = ("lm_head", "embed_out", "output_layer", "score")
 ROUTERS = ("gate", "router")  # which expert a token goes to: a low-rank nudge there unbalances the experts
 

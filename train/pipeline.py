@@ -131,7 +131,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
         rows, apart = held_out.split(rows, settings)
         corpus = encode(rows, tokenizer, settings.data, settings.train.workers)
         judged = held_out.encode(apart, rows, tokenizer, settings)
-    asked, chosen = settle(asked, corpus.lengths, base_folder, precision)
+    learnt = corpus.answer_tokens / max(1, corpus.tokens)
+    asked, chosen = settle(asked, corpus.lengths, learnt, base_folder, precision)
     settings = asked.settings
     if corpus.chat_template is not None:
         tokenizer.chat_template = corpus.chat_template  # for samples, and for chat: saved with the adapter

@@ -132,6 +132,10 @@ CHATGLM_ONE = Family(
     **PLAIN,
 )
 
+# Models whose published recipes adapt the attention alone, and what `lora.targets: auto` therefore takes; `all`
+# takes every linear layer of these too. The seed's `query_key_value` of ChatGLM; peft's own mapping for GPT-2.
+ATTENTION_ONLY = {"chatglm": ("query_key_value",), "gpt2": ("c_attn",)}
+
 # What the same thing is called, in the order in which it is looked for.
 KEYS: Dict[str, Tuple[str, ...]] = {
     "hidden": ("hidden_size", "n_embd", "d_model"),

@@ -49,6 +49,7 @@ class Pass:
     checkpointing: Checkpointing = False
     optimizer: str = "adamw"
     chunked_loss: bool = True  # never whole logits
+    judged_tokens: int = 0  # of a pass over held-out rows, which keeps nothing but has whole logits
 
     @property
     def stream_bytes(self) -> int:
@@ -83,10 +84,13 @@ class Terms:
 
 def peak_bytes(shape: Shape, one: Pass) -> Terms:
     """The peak of a run whose largest pass is `one`, term by term."""
-    found = [*_standing(shape, one), *_kept(shape, one)]
-    loss, back = _loss(shape, one), _way_back(shape, one)
-    found.append(max(loss, back, key=lambda term: term.bytes))
-    return Terms(tuple(term for term in found if term.bytes))
+    standing, kept = _standing(shape, one), _kept(shape, one)
+    last = max(_loss(shape, one), _way_back(shape, one), key=lambda term: term.bytes)
+    trains = [*kept, last]
+    judged = _judged(shape, one)
+    if judged.bytes > sum(term.bytes for term in trains):
+        trains = [judged]
+    return Terms(tuple(term for term in (*standing, *trains) if term.bytes))
 
 
 def trained_numbers(shape: Shape, way: Way) -> int:
@@ -174,6 +178,18 @@ def _loss(shape: Shape, one: Pass) -> Term:
     rows = min(one.learnt or one.tokens, LOSS_CHUNK_BYTES // (4 * shape.vocabulary))
     chunk = rows * shape.vocabulary * 4 * CHUNK_TIMES
     return Term("loss", int(chunk) + before + hidden, f"logits of {rows:,} tokens at a time, never of all")
+
+
+def _judged(shape: Shape, one: Pass) -> Term:
+    """A pass over held-out rows: logits in 16 bits, in fp32, and their log softmax."""
+    of_token = (
+        shape.vocabulary * (one.way.activation_bytes + 4 + 4) + 4 * shape.hidden * one.way.activation_bytes
+    )
+    return Term(
+        "judging",
+        one.judged_tokens * of_token,
+        "whole logits of held-out rows: `eval.batch_size` is the knob",
+    )
 
 
 def _way_back(shape: Shape, one: Pass) -> Term:

@@ -3,35 +3,61 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 from envdoc.train import checkpoint
-from envdoc.train.config import Run
+from envdoc.train.errors import ModelError
+from envdoc.train.estimate.planned import left_open, planned, with_values
+from envdoc.train.estimate.shape import read_shape
+from envdoc.train.parallel import world
 from envdoc.train.ready import Asked
 
-KEYS = ("train.batch_size", "train.gradient_checkpointing", "model.quantization")
 WITH_BATCH = ("train.accumulation", "data.packing")  # which the plan also chooses where it chooses the batch
 # Where there is no GPU to plan for: what the defaults were before there was a plan.
 AS_BEFORE = {"train.batch_size": 4, "train.gradient_checkpointing": True, "model.quantization": "none"}
 
 
 def settle(
-    asked: Asked, lengths: Sequence[int], base_folder: Path, precision: Any
+    asked: Asked, lengths: Sequence[int], learnt_share: float, base_folder: Path, precision: Any
 ) -> Tuple[Asked, Tuple[str, ...]]:
-    """The same with every `auto` of KEYS replaced, and sentences on what was chosen and why.
+    """The same with every `auto` replaced, and sentences on what was chosen and why.
 
-    `lengths` are those of the rows to train on, in tokens. A resumed run goes on as its checkpoint began.
+    `lengths` are those of the rows to train on, in tokens, of which `learnt_share` have a label. A resumed run goes
+    on as its checkpoint began.
     """
-    run = asked.settings
-    left = [key for key in KEYS if _value(run, key) == "auto"]
+    run, left = asked.settings, left_open(asked.settings)
     if not left:
         return asked, ()
     before = checkpoint.newest(asked.folder) if asked.resume else None
     if before is not None:
-        chosen, told = _of_checkpoint(before, left), (f"As {before.name} was begun.",)
-    else:
-        chosen, told = {key: AS_BEFORE[key] for key in left}, ()
-    return replace(asked, settings=_replaced(run, chosen)), told
+        return _with(asked, _of_checkpoint(before, left)), (f"As {before.name} was begun.",)
+    if precision.device.type == "cpu":
+        return _with(asked, {key: AS_BEFORE[key] for key in left}), ()
+    if world.sharded():  # what a shard takes has no closed form here
+        return _with(asked, {key: AS_BEFORE[key] for key in left}), (
+            "Not planned: the base is cut into shards.",
+        )
+    try:
+        shape = read_shape(base_folder)
+    except ModelError as error:
+        told = f"Not planned: {error.message[0].lower()}{error.message[1:]}"
+        return _with(asked, {key: AS_BEFORE[key] for key in left}), (told,)
+    free_bytes = -world.most(-_free_bytes())
+    run = with_values(run, {"model.dtype": precision.dtype})
+    chosen, told_of = planned(run, shape, lengths, free_bytes, learnt_share, world.size())
+    chosen = with_values(chosen, {"model.dtype": asked.settings.model.dtype})
+    return replace(asked, settings=chosen), told_of
+
+
+def _free_bytes() -> int:
+    """Of the GPU: what other processes hold is off it, and so is what CUDA itself holds of this one."""
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0]) + int(torch.cuda.memory_reserved())
+
+
+def _with(asked: Asked, values: Dict[str, Any]) -> Asked:
+    return replace(asked, settings=with_values(asked.settings, values))
 
 
 def _of_checkpoint(folder: Path, left: Sequence[str]) -> Dict[str, Any]:
@@ -39,15 +65,3 @@ def _of_checkpoint(folder: Path, left: Sequence[str]) -> Dict[str, Any]:
     before = json.loads((folder / checkpoint.COMPLETE).read_text(encoding="utf-8"))["run"]
     wanted = [*left, *(WITH_BATCH if "train.batch_size" in left else ())]
     return {key: before[key] for key in wanted if key in before}
-
-
-def _value(run: Run, key: str) -> Any:
-    section, name = key.split(".")
-    return getattr(getattr(run, section), name)
-
-
-def _replaced(run: Run, chosen: Mapping[str, Any]) -> Run:
-    for key, value in chosen.items():
-        section, name = key.split(".")
-        run = replace(run, **{section: replace(getattr(run, section), **{name: value})})
-    return run

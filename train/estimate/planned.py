@@ -1,0 +1,80 @@
+"""A run's open keys, put before the plan and settled by it: the same for a GPU that is here and one to be rented."""
+
+from dataclasses import replace
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+from envdoc.train.config import Run
+from envdoc.train.estimate.asked import pass_of
+from envdoc.train.estimate.passes import passes_of
+from envdoc.train.estimate.plan import Open, batches_of, choose, packs_of_update
+from envdoc.train.estimate.shape import Shape
+from envdoc.train.packing import pack
+
+KEYS = ("train.batch_size", "train.gradient_checkpointing", "model.quantization")
+
+
+def left_open(run: Run) -> Tuple[str, ...]:
+    """The keys that are `auto`."""
+    return tuple(key for key in KEYS if value_of(run, key) == "auto")
+
+
+def planned(
+    run: Run,
+    shape: Shape,
+    lengths: Sequence[int],
+    free_bytes: int,
+    learnt_share: float = 1.0,
+    processes: int = 1,
+) -> Tuple[Run, Tuple[str, ...]]:
+    """The run with every open key settled for that much free memory, and sentences on the choice."""
+    run, asked = before_the_plan(run, shape, lengths, learnt_share, processes)
+    chosen = choose(shape, free_bytes, asked)
+    choice = chosen.choice
+    values: Dict[str, Any] = {}
+    if asked.checkpointing:
+        values["train.gradient_checkpointing"] = choice.checkpointing
+    if asked.quantization:
+        values["model.quantization"] = choice.quantization
+    if asked.batches:
+        values["train.batch_size"] = choice.batch
+        values["train.accumulation"] = run.train.accumulation // choice.batch
+    return with_values(run, values), chosen.reasons
+
+
+def before_the_plan(
+    run: Run, shape: Shape, lengths: Sequence[int], learnt_share: float, processes: int
+) -> Tuple[Run, Open]:
+    """What is asked of the plan; with `batch: auto` the run comes back packed, one pack a pass, its update decided."""
+    keys = left_open(run)
+    batches: Tuple[int, ...] = ()
+    if "train.batch_size" in keys:
+        limit = run.data.max_length
+        packs = len(pack([min(int(length), limit) for length in lengths], limit, range(len(lengths))))
+        update = packs_of_update(packs, limit)
+        update = -(-update // processes) * processes
+        batches = batches_of(update, processes)
+        run = with_values(run, {"data.packing": True, "train.batch_size": 1, "train.accumulation": update})
+    passes = passes_of(lengths, run, packs_rows=True)
+    one = pass_of(run, shape, passes, learnt_share)
+    return run, Open(
+        one=one,
+        row_tokens=passes.row_tokens,
+        batches=batches,
+        pack_tokens=one.tokens if batches else 0,
+        checkpointing="train.gradient_checkpointing" in keys,
+        quantization="model.quantization" in keys,
+    )
+
+
+def value_of(run: Run, key: str) -> Any:
+    """The value of a dotted key."""
+    section, name = key.split(".")
+    return getattr(getattr(run, section), name)
+
+
+def with_values(run: Run, values: Mapping[str, Any]) -> Run:
+    """The run with these dotted keys replaced."""
+    for key, value in values.items():
+        section, name = key.split(".")
+        run = replace(run, **{section: replace(getattr(run, section), **{name: value})})
+    return run
