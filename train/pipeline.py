@@ -160,8 +160,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     )
 
 
-def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
-    """The base with a fresh adapter on it."""
+def _model(asked: Asked, base_folder: Path, precision: Any, base: Any = None) -> Any:
+    """The base with a fresh adapter on it; `base` where it is there already."""
     from transformers import set_seed
 
     from envdoc.train import adapters
@@ -169,8 +169,9 @@ def _model(asked: Asked, base_folder: Path, precision: Any) -> Any:
     from envdoc.train.fast import apply
 
     settings = asked.settings
-    say(f"Loading the base model from {base_folder} ...")
-    base = models.load_base(base_folder, settings.model, precision)
+    if base is None:
+        say(f"Loading the base model from {base_folder} ...")
+        base = models.load_base(base_folder, settings.model, precision)
     set_seed(settings.train.seed)  # the random half of a fresh adapter
     model = adapters.lay_adapter(base, settings, asked.resume)
     model.peft_config[models.ADAPTER].base_model_name_or_path = str(base_folder)

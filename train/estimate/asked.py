@@ -40,10 +40,14 @@ def pass_of(run: Run, shape: Shape, passes: Passes, learnt_share: float = 1.0) -
     )
 
 
+def replaced(one: Pass, tokens: int) -> Pass:
+    """The same pass with so many tokens."""
+    return replace(one, tokens=tokens, learnt=max(1, round(one.learnt * tokens / one.tokens)))
+
+
 def usual(one: Pass, passes: Passes) -> Pass:
     """A pass of the usual size, by which time goes."""
-    tokens = max(1, round(passes.usual_tokens))
-    return replace(one, tokens=tokens, learnt=max(1, round(one.learnt * tokens / one.tokens)))
+    return replaced(one, max(1, round(passes.usual_tokens)))
 
 
 def targets_of(run: Run, shape: Shape) -> Tuple[str, ...]:
