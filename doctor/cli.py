@@ -16,6 +16,7 @@ from envdoc.doctor.commands import (
     check,
     data,
     environment,
+    estimate,
     explain,
     fetch,
     fix,
@@ -35,7 +36,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (check, explain, why, fix, lock, fetch, profiles, generations, train, after, data, environment):
+for room in (
+    check,
+    explain,
+    why,
+    fix,
+    lock,
+    fetch,
+    profiles,
+    generations,
+    estimate,
+    train,
+    after,
+    data,
+    environment,
+):
     room.register(app)
 
 

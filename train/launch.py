@@ -3,11 +3,13 @@
     python .../train/launch.py train [--config FILE] [--context FILE.json] [--dry-run] [--resume] [key=value ...]
                                      [--nproc N|auto] [--nnodes M --node-rank R --master-addr HOST --master-port PORT]
     python .../train/launch.py data FILE|RUN.yaml [--model DIR] [--format text|json] [key=value ...]
+    python .../train/launch.py estimate [--config FILE] [--gpu FILE.json] [--price-per-hour X] [--format text|json]
+                                        [--no-probe] [key=value ...]
     python .../train/launch.py verify ADAPTER [--base FOLDER] [--format text|json] [--static FILE.json]
     python .../train/launch.py merge ADAPTER OUT | export ADAPTER OUT.gguf --llama-cpp DIR | chat ADAPTER
 
-Exit codes: 0 done and proved; 1 the adapter is not real, the data unfit, or training diverged; 2 misuse, bad input
-or a full disk; 130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
+Exit codes: 0 done and proved; 1 the adapter is not real, the data unfit, the GPU too small, or training diverged; 2
+misuse, bad input or a full disk; 130 Ctrl-C (143 SIGTERM). Results on stdout, progress and errors on stderr.
 """
 
 import argparse
@@ -88,6 +90,7 @@ def main(words: List[str]) -> int:
         "rank": rank,
         "verify": verify,
         "data": data,
+        "estimate": estimate,
         "merge": merge,
         "export": export,
         "chat": chat,
@@ -213,6 +216,25 @@ def data(words: List[str]) -> int:
         from envdoc.train.examine.command import examine
 
         return examine(given.file, given.model, given.overrides, given.format)
+
+
+def estimate(words: List[str]) -> int:
+    """The command `estimate`."""
+    parser = Parser(prog="envdoc estimate")
+    parser.add_argument("--config", metavar="FILE")
+    parser.add_argument("--gpu", metavar="FILE.json", help="what the doctor tells of the GPU")
+    parser.add_argument("--price-per-hour", type=float, metavar="X")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--no-probe", action="store_true", help="closed form even where the GPU is here")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    given = parser.parse_intermixed_args(words)
+    prepare_process()
+    with remote_code_place("estimate"):
+        from envdoc.train.estimate.command import estimate as run
+
+        return run(
+            given.config, given.overrides, given.gpu, given.price_per_hour, given.format, not given.no_probe
+        )
 
 
 def merge(words: List[str]) -> int:

@@ -18,6 +18,7 @@ from envdoc.train.batches import Batch
 from envdoc.train.errors import ModelError
 from envdoc.train.feed import Update, update_of
 from envdoc.train.outcome import peak_memory
+from envdoc.train.progress import duration
 from envdoc.train.trainer import AdapterTrainer
 
 UPDATES = 3  # the longest to warm up, the longest again, a usual one
@@ -156,15 +157,6 @@ def rehearse(trainer: Rehearsal, updates: int) -> Tuple[Plan, Measured]:
 def arguments() -> Mapping[str, Any]:
     """What of the Trainer's arguments differs from the run's."""
     return {"max_steps": UPDATES}
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it, with no more digits than an estimate has."""
-    if seconds < 90:
-        return f"{seconds:.2g} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _rows(batch: Batch) -> str:

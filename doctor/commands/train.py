@@ -44,7 +44,7 @@ def train(
     restarts: int = typer.Option(3, "--restarts", metavar="N", help="New attempts after a process was lost."),
 ) -> None:
     """Train a LoRA adapter and prove that it is real. Alone: ./envdoc.yaml, or else a built-in example."""
-    config, overrides = _run_file(run or [])
+    config, overrides = run_file(run or [])
     use_settings()
     from envdoc.doctor.commands.preflight import fit_environment
 
@@ -87,7 +87,7 @@ def verify(
     raise typer.Exit(judge(adapter, other, base, rescue, static, python, format))
 
 
-def _run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
+def run_file(words: List[str]) -> "tuple[Optional[str], List[str]]":
     """The run file (the one word without `=`) and the overrides. Raises EnvdocError on two files or none there."""
     files = [word for word in words if "=" not in word]
     overrides = [word for word in words if "=" in word]

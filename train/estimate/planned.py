@@ -10,6 +10,8 @@ from envdoc.train.estimate.plan import Open, batches_of, choose, packs_of_update
 from envdoc.train.estimate.shape import Shape
 from envdoc.train.packing import pack
 
+# Where there is no GPU to plan for: what the defaults were before there was a plan.
+AS_BEFORE = {"train.batch_size": 4, "train.gradient_checkpointing": True, "model.quantization": "none"}
 KEYS = ("train.batch_size", "train.gradient_checkpointing", "model.quantization")
 
 

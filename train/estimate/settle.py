@@ -7,14 +7,12 @@ from typing import Any, Dict, Sequence, Tuple
 
 from envdoc.train import checkpoint
 from envdoc.train.errors import ModelError
-from envdoc.train.estimate.planned import left_open, planned, with_values
+from envdoc.train.estimate.planned import AS_BEFORE, left_open, planned, with_values
 from envdoc.train.estimate.shape import read_shape
 from envdoc.train.parallel import world
 from envdoc.train.ready import Asked
 
 WITH_BATCH = ("train.accumulation", "data.packing")  # which the plan also chooses where it chooses the batch
-# Where there is no GPU to plan for: what the defaults were before there was a plan.
-AS_BEFORE = {"train.batch_size": 4, "train.gradient_checkpointing": True, "model.quantization": "none"}
 
 
 def settle(

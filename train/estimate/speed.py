@@ -13,19 +13,20 @@ from envdoc.train.estimate.shape import Shape
 ASSUMED = "assumed: the share of its peak that an H200 reached"
 MEASURED_ON = "NVIDIA H200"
 
-# Of the peak of dense 16-bit products, by quantisation and checkpointing, in passes of MEASURED_TOKENS: Llama-2-7B's
-# shape, r = 8 on all linear layers, packed rows (docs/estimate.md has the runs and their dates).
-MEASURED_TOKENS = 8192
+# Of the peak of dense 16-bit products, by quantisation and checkpointing, once a pass is long: Llama-2-7B's shape,
+# r = 8 on all linear layers, packed rows (docs/estimate.md has the runs and their dates).
 SHARES: Dict[Tuple[str, Any], float] = {
-    ("none", False): 0.511,
-    ("none", True): 0.478,
-    ("4bit", False): 0.507,
-    ("4bit", True): 0.447,
+    ("none", False): 0.60,
+    ("none", True): 0.64,
+    ("4bit", False): 0.59,
+    ("4bit", True): 0.59,
 }
 PLAIN = 0.75  # of these, where nothing is fused
 EIGHT_BIT = 0.44  # of these, with LLM.int8: 1,398 against 3,207 tokens/s (docs/gpu-train-h200.md)
-# A pass of T tokens reaches T / (T + this) of what an endless one would: 16,359 tokens/s at 8,192, 17,483 at 16,384.
-HALF_TOKENS = 1200
+# Beside the products: kernels started one after another, whatever their size. Of 32 layers 65 ms, from passes of 8,192
+# tokens (16,359 tokens/s) and 16,384 (17,483); a quarter more where the way forward is gone twice.
+LAYER_SECONDS = 0.0020
+LAYER_SECONDS_AGAIN = 0.0025
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Gpu:
     flops_per_second: Optional[float] = None  # dense products in 16 bits; None where no table has them
     source: str = ""
     has_bf16: bool = True
+    used_bytes: int = 0  # by others, where it is here
     here: bool = False
 
 
@@ -70,17 +72,14 @@ AGAIN: Dict[Any, float] = {
 
 
 def share_of_peak(one: Pass) -> float:
-    """The share of the peak that such passes reach on the GPU that was measured."""
-    recomputes = one.checkpointing is not False
-    share = SHARES[("none" if one.quantization == "8bit" else one.quantization, recomputes)]
-    share *= (1 if one.way.fused else PLAIN) * (EIGHT_BIT if one.quantization == "8bit" else 1)
-    return (
-        share
-        * (one.tokens / (one.tokens + HALF_TOKENS))
-        / (MEASURED_TOKENS / (MEASURED_TOKENS + HALF_TOKENS))
-    )
+    """The share of the peak that the products of such passes reach on the GPU that was measured."""
+    base = "none" if one.quantization == "8bit" else one.quantization
+    share = SHARES[(base, one.checkpointing is not False)]
+    return share * (1 if one.way.fused else PLAIN) * (EIGHT_BIT if one.quantization == "8bit" else 1)
 
 
 def seconds_per_token(shape: Shape, one: Pass, row_tokens: float, flops_per_second: float) -> float:
     """Of a token, padding counted, in passes like `one` on a GPU with that peak."""
-    return flops_per_token(shape, one, row_tokens) / (flops_per_second * share_of_peak(one))
+    products = flops_per_token(shape, one, row_tokens) / (flops_per_second * share_of_peak(one))
+    layer = LAYER_SECONDS if one.checkpointing is False else LAYER_SECONDS_AGAIN
+    return products + shape.layers * layer / one.tokens
