@@ -117,10 +117,7 @@ def _read_yaml(path: Path) -> Dict[str, Any]:
     try:
         import yaml
     except ImportError:
-        raise ConfigError(
-            f"This interpreter has no PyYAML, so `{path}` cannot be read.",
-            "It comes with transformers: `envdoc fix --apply` builds an environment that has both.",
-        ) from None
+        return _read_plainly(path)
 
     class Loader(yaml.SafeLoader):
         """SafeLoader, which takes the last of two equal keys without a word; this one refuses them."""
@@ -159,6 +156,18 @@ def _read_yaml(path: Path) -> Dict[str, Any]:
     if not isinstance(raw, dict):
         raise ConfigError(f"`{path}` must hold keys and values, and holds a {type(raw).__name__}.")
     return raw
+
+
+def _read_plainly(path: Path) -> Dict[str, Any]:
+    """A run file by simple_yaml.py, where there is no PyYAML."""
+    from envdoc.train import simple_yaml
+
+    try:
+        return simple_yaml.read(path, path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no run file `{path}`.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The run file `{path}` cannot be read: {error}.") from None
 
 
 def _flatten(raw: Mapping[Any, Any], where: str) -> Dict[str, Any]:

@@ -52,7 +52,7 @@ def _named(text: str) -> Optional[str]:
         return None
     equal = [name for name in names if _plain(name) == asked]
     # `4090` is the RTX 4090: of the names that end in it the shortest; `rtx4090` has the same letters
-    ending = sorted((name for name in names if _plain(name).split(" ")[-1] == asked), key=len)
+    ending = sorted((name for name in names if _plain(name).endswith(f" {asked}")), key=len)
     joined = [name for name in names if _plain(name).replace(" ", "") == asked.replace(" ", "")]
     return next(iter([*equal, *joined, *ending]), None)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from envdoc.train import runfile
-from envdoc.train.config import TINY, Run
+from envdoc.train.config import TINY, Run, flat
 from envdoc.train.errors import ConfigError, TrainError, first_line
 from envdoc.train.estimate import counted, modelplace, speed
 from envdoc.train.estimate.asked import pass_of, usual
 from envdoc.train.estimate.memory import Pass, peak_bytes
 from envdoc.train.estimate.passes import Passes, passes_of
-from envdoc.train.estimate.planned import AS_BEFORE, left_open, planned, with_values
+from envdoc.train.estimate.planned import AS_BEFORE, KEYS, Planned, left_open, planned, with_values
 from envdoc.train.estimate.report import Report, document, lines
 from envdoc.train.estimate.shape import Shape
 from envdoc.train.estimate.speed import Gpu, gpu_of
@@ -43,10 +43,12 @@ def estimate(
     rows = counted.rows_of(run)
     if gpu is not None and not gpu.has_bf16 and run.model.dtype == "auto":
         run = with_values(run, {"model.dtype": "fp16"})
-    run, reasons = _settled(run, shape, rows, gpu)
-    report = _report(run, shape, rows, gpu, reasons, price)
+    settled = _settled(run, shape, rows, gpu)
+    report = _report(settled.run, shape, rows, gpu, settled.reasons, price)
     if tries and gpu is not None and gpu.here and run.model.path != TINY:
         report = replace(report, probed=_probed(report))
+    if report.fits is False:
+        report = replace(report, instead=_instead(run, shape, rows, gpu))
     print(json.dumps(document(report), indent=2) if form == "json" else "\n".join(lines(report)), flush=True)
     return 1 if report.fits is False else 0
 
@@ -60,14 +62,23 @@ def _gpu(told: Optional[str]) -> Optional[Gpu]:
         raise ConfigError(f"The file `{told}` tells of no GPU: {error}.") from None
 
 
-def _settled(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> Tuple[Run, Tuple[str, ...]]:
+def _settled(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> Planned:
     """The run with its open keys as `train` would settle them on that GPU; without one, as on a CPU."""
     left = left_open(run)
-    if not left:
-        return run, ()
-    if gpu is None:
-        return with_values(run, {key: AS_BEFORE[key] for key in left}), ()
-    return planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share)
+    if gpu is not None and left:
+        return planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share)
+    return Planned(with_values(run, {key: AS_BEFORE[key] for key in left}), True)
+
+
+def _instead(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> Optional[str]:
+    """The words that make the run fit into the GPU, where the plan knows some."""
+    assert gpu is not None
+    found = planned(with_values(run, dict.fromkeys(KEYS, "auto")), shape, rows.lengths, usable(gpu))
+    if not found.fits:
+        return None
+    was, now = flat(run), flat(found.run)
+    changed = [key for key in (*KEYS, "train.accumulation", "data.packing") if was[key] != now[key]]
+    return " ".join(f"{key}={str(now[key]).lower()}" for key in changed)
 
 
 def usable(gpu: Gpu) -> int:

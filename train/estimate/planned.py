@@ -1,6 +1,6 @@
 """A run's open keys, put before the plan and settled by it: the same for a GPU that is here and one to be rented."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from envdoc.train.config import Run
@@ -15,6 +15,15 @@ AS_BEFORE = {"train.batch_size": 4, "train.gradient_checkpointing": True, "model
 KEYS = ("train.batch_size", "train.gradient_checkpointing", "model.quantization")
 
 
+@dataclass(frozen=True)
+class Planned:
+    """The run with nothing open, whether it fits, and why it is so."""
+
+    run: Run
+    fits: bool
+    reasons: Tuple[str, ...] = ()
+
+
 def left_open(run: Run) -> Tuple[str, ...]:
     """The keys that are `auto`."""
     return tuple(key for key in KEYS if value_of(run, key) == "auto")
@@ -27,7 +36,7 @@ def planned(
     free_bytes: int,
     learnt_share: float = 1.0,
     processes: int = 1,
-) -> Tuple[Run, Tuple[str, ...]]:
+) -> Planned:
     """The run with every open key settled for that much free memory, and sentences on the choice."""
     run, asked = before_the_plan(run, shape, lengths, learnt_share, processes)
     chosen = choose(shape, free_bytes, asked)
@@ -40,7 +49,7 @@ def planned(
     if asked.batches:
         values["train.batch_size"] = choice.batch
         values["train.accumulation"] = run.train.accumulation // choice.batch
-    return with_values(run, values), chosen.reasons
+    return Planned(with_values(run, values), chosen.fits, chosen.reasons)
 
 
 def before_the_plan(

@@ -32,6 +32,7 @@ class Report:
     updates: int
     tokens_per_second: Optional[float]  # padding not counted
     price_per_hour: Optional[float]
+    instead: Optional[str] = None  # the `key=value` words that make it fit
     probed: Optional[Dict[str, Any]] = None  # {"peak_bytes", "tokens_per_second", "trials"} or {"failed"}
 
     @property
@@ -95,6 +96,7 @@ def document(report: Report) -> Dict[str, Any]:
             "peak_bytes": report.peak_bytes,
             "usable_bytes": report.usable_bytes,
             "fits": report.fits,
+            "instead": report.instead,
             "closed_form_bytes": report.terms.total,
             "terms": [asdict(term) for term in report.terms.terms],
         },
@@ -141,6 +143,9 @@ def _memory(report: Report) -> List[str]:
     told += [
         f"          {term.bytes / 2**30:8.2f} GiB  {term.name}: {term.why}" for term in report.terms.terms
     ]
+    if report.fits is False:
+        told.append(f"          It would fit with `{report.instead}`." if report.instead else "          Nothing that "
+                    "envdoc may choose makes it fit: shorter rows (`data.max_length`), or a larger GPU.")  # fmt: skip
     if report.probed and "failed" in report.probed:
         told.append(f"          Not probed: {report.probed['failed']}")
     return told

@@ -42,9 +42,9 @@ def settle(
         return _with(asked, {key: AS_BEFORE[key] for key in left}), (told,)
     free_bytes = -world.most(-_free_bytes())
     run = with_values(run, {"model.dtype": precision.dtype})
-    chosen, told_of = planned(run, shape, lengths, free_bytes, learnt_share, world.size())
-    chosen = with_values(chosen, {"model.dtype": asked.settings.model.dtype})
-    return replace(asked, settings=chosen), told_of
+    found = planned(run, shape, lengths, free_bytes, learnt_share, world.size())
+    chosen = with_values(found.run, {"model.dtype": asked.settings.model.dtype})
+    return replace(asked, settings=chosen), found.reasons
 
 
 def _free_bytes() -> int:
