@@ -40,6 +40,8 @@ CASES = [
     ("llama plain, fp32", "llama", SMALL, False, torch.float32, 0.0, "all"),
     ("qwen2 fused", "qwen2", SMALL, True, torch.bfloat16, 0.0, "all"),
     ("qwen3 plain", "qwen3", {**SMALL, "head_dim": 16}, False, torch.bfloat16, 0.0, "all"),
+    ("qwen3 fused", "qwen3", {**SMALL, "head_dim": 16}, True, torch.bfloat16, 0.0, "all"),
+    ("gemma fused", "gemma", {**SMALL, "head_dim": 16}, True, torch.bfloat16, 0.0, "all"),
     ("mistral fused", "mistral", SMALL, True, torch.bfloat16, 0.0, "all"),
     ("gemma plain", "gemma", {**SMALL, "head_dim": 16}, False, torch.bfloat16, 0.0, "all"),
     ("phi3 plain", "phi3", SMALL, False, torch.bfloat16, 0.0, "all"),
@@ -123,7 +125,7 @@ print(json.dumps(found))
 
 
 def test_a_layer_keeps_what_the_table_says(inside, tmp_path):
-    """For thirteen ways of computing, at two widths, two depths and two lengths: within a hundredth."""
+    """For fifteen ways of computing, at two widths, two depths and two lengths: within a hundredth."""
     found = inside(tmp_path, KEPT)
 
     off = {name: round(table / measured - 1, 4) for name, (measured, table) in found.items()}

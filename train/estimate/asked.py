@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Tuple
 
+from envdoc.train import compat
 from envdoc.train.config import Run
 from envdoc.train.errors import ConfigError
 from envdoc.train.estimate.families import ATTENTION_ONLY
@@ -16,11 +17,13 @@ def pass_of(run: Run, shape: Shape, passes: Passes, learnt_share: float = 1.0) -
     """The largest pass of the run on a GPU. `auto` counts as none (quantisation) and off (checkpointing)."""
     model, train = run.model, run.train
     sixteen = model.dtype != "fp32"
-    fused = getattr(train, "fused", "auto") != "off" and not run.lora.dora
+    fused = is_fused(run)
     way = Way(
         fused=fused,
         activation_bytes=2 if sixteen else 4,
         autocast=sixteen and not fused,
+        apart=fused and (run.lora.dora or model.quantization == "8bit"),
+        liger=fused and compat.version_of("liger-kernel") is not None,
         r=run.lora.r,
         targets=targets_of(run, shape),
         dropout=run.lora.dropout > 0,
@@ -33,10 +36,18 @@ def pass_of(run: Run, shape: Shape, passes: Passes, learnt_share: float = 1.0) -
         tokens=tokens,
         learnt=max(1, round(tokens * learnt_share * passes.full)),
         quantization="none" if model.quantization == "auto" else model.quantization,
-        full_preparation=model.preparation == "full" and not fused,
+        full_preparation=model.preparation != "lean" and not fused,
         checkpointing=False if train.gradient_checkpointing == "auto" else train.gradient_checkpointing,
         optimizer=train.optimizer,
+        chunked_loss=train.fused == "auto" and model.dtype != "fp16",
         judged_tokens=run.eval.batch_size * passes.longest_row if run.data.held_out else 0,
+    )
+
+
+def is_fused(run: Run) -> bool:
+    """Whether a GPU would compute the run by train/fast: what fast/precision.py asks, for a GPU that has bf16."""
+    return (
+        run.train.fused == "auto" and run.model.preparation != "full" and run.model.dtype in ("auto", "bf16")
     )
 
 

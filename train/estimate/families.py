@@ -4,7 +4,7 @@ Read off transformers 5.23's modelling files and, for ChatGLM, its own code; tes
 each family without weights and compares every linear layer and the number of parameters.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Optional, Tuple
 
 SPLIT = ("q_proj", "k_proj", "v_proj")
@@ -35,21 +35,24 @@ class Family:
     )
     experts: bool = False
     activation: str = "silu"  # where config.json is silent
+    plain_layer: bool = False  # x + attention(norm(x)), then x + mlp(norm(x)): what train/fast/layer.py takes
     scores: bool = False  # attention that bends its scores, so that they exist as a whole
 
 
 NEOX_MLP = ("dense_h_to_4h", "dense_4h_to_h")
 ATTENTION_BIAS = ("attention_bias", (*SPLIT, "o_proj"))
-LLAMA = Family(bias_keys=(ATTENTION_BIAS, ("mlp_bias", ("gate_proj", "up_proj", "down_proj"))))
+LLAMA = Family(
+    plain_layer=True, bias_keys=(ATTENTION_BIAS, ("mlp_bias", ("gate_proj", "up_proj", "down_proj")))
+)
 PLAIN = dict(gated=False, rms=False, activation="gelu")
 
 FAMILIES: Dict[str, Family] = {
     "llama": LLAMA,
-    "granite": LLAMA,
-    "smollm3": Family(bias_keys=LLAMA.bias_keys, tied=True),
-    "mistral": Family(),
-    "qwen2": Family(biased=SPLIT),
-    "qwen3": Family(head_norms=2, bias_keys=(ATTENTION_BIAS,)),
+    "granite": replace(LLAMA, plain_layer=False),
+    "smollm3": replace(LLAMA, tied=True),
+    "mistral": Family(plain_layer=True),
+    "qwen2": Family(plain_layer=True, biased=SPLIT),
+    "qwen3": Family(plain_layer=True, head_norms=2, bias_keys=(ATTENTION_BIAS,)),
     "gemma": Family(tied=True, activation="gelu", bias_keys=(ATTENTION_BIAS,)),
     "gemma2": Family(tied=True, norms=4, activation="gelu", scores=True, bias_keys=(ATTENTION_BIAS,)),
     "gemma3_text": Family(tied=True, norms=4, activation="gelu", head_norms=2, bias_keys=(ATTENTION_BIAS,)),
@@ -108,7 +111,7 @@ FAMILIES: Dict[str, Family] = {
     ),
     "stablelm": Family(rms=False, bias_keys=(("use_qkv_bias", SPLIT),)),
     "olmo2": Family(wide_norms=True, bias_keys=(ATTENTION_BIAS,)),
-    "glm": Family(biased=SPLIT, mlp=("gate_up_proj", "down_proj")),
+    "glm": Family(plain_layer=True, biased=SPLIT, mlp=("gate_up_proj", "down_proj")),
     "glm4": Family(biased=SPLIT, mlp=("gate_up_proj", "down_proj"), norms=4),
     "chatglm": Family(  # ChatGLM2 and 3; the first is CHATGLM_ONE
         attention=("query_key_value",),

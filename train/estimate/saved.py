@@ -18,11 +18,12 @@ class Way:
     fused: bool = True
     activation_bytes: int = 2  # 4 in an fp32 run
     autocast: bool = False  # plain 16-bit runs
+    apart: bool = False  # fused, but for the LoRA layers, which stay peft's (LLM.int8, DoRA)
     r: int = 16
     targets: Tuple[str, ...] = ()  # names of linear layers that carry LoRA
     dropout: bool = False
     masked: bool = False  # padded rows or a mask: keys are then repeated for each query head
-    liger: bool = True  # its norms keep their input as it is
+    liger: bool = False  # norms and gates of what is not fused by train/fast itself
     row_length: int = 0  # the longest row, where attention's scores exist as a whole
 
 
@@ -52,21 +53,21 @@ def carriers(shape: Shape, way: Way) -> List[Linear]:
 
 
 def norm_bytes(shape: Shape, way: Way) -> int:
-    """Of a number that a norm keeps: transformers' RMSNorms and autocast compute in fp32, Liger's keep what comes."""
-    if way.fused and (way.liger or not shape.rms):
+    """Of a number that a layer's norm keeps: fused norms keep what comes; else it is fp32."""
+    if way.fused and (shape.plain_layer or way.liger or not shape.rms):
         return way.activation_bytes
     return 4 if shape.rms or way.autocast else way.activation_bytes
 
 
 def _norms(shape: Shape, way: Way) -> Kept:
-    width = shape.norms * shape.hidden + shape.head_norms / 2 * (shape.query_width + shape.kv_width)
-    statistics = 4 * (shape.norms if shape.rms else 2 * shape.norms)
-    statistics += 4 * shape.head_norms / 2 * (shape.heads + shape.kv_heads)
-    return Kept(
-        "inputs of norms",
-        norm_bytes(shape, way) * width + statistics,
-        "as they are" if norm_bytes(shape, way) < 4 else "in fp32, in which the norms compute",
+    of_layer, of_head = norm_bytes(shape, way), way.activation_bytes if way.fused and way.liger else 4
+    heads = shape.head_norms / 2
+    kept = of_layer * shape.norms * shape.hidden + of_head * heads * (shape.query_width + shape.kv_width)
+    statistics = 4 * (shape.norms if shape.rms else 2 * shape.norms) + 4 * heads * (
+        shape.heads + shape.kv_heads
     )
+    why = "as they are" if of_layer < 4 else "in fp32, in which the norms compute"
+    return Kept("inputs of norms", kept + statistics, why)
 
 
 def _inputs(shape: Shape, way: Way) -> Kept:
@@ -134,7 +135,7 @@ def _mlp(shape: Shape, way: Way) -> Kept:
             if shape.activation == "gelu_new"
             else (1, "before its activation")
         )
-    elif way.fused and shape.three_gates:
+    elif way.fused and shape.three_gates and (way.liger or not way.apart):
         count, why = 2, "gate and up"
     else:
         count, why = 3, "gate, its activation, and up"

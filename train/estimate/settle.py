@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Sequence, Tuple
 
 from envdoc.train import checkpoint
+from envdoc.train import model as models
 from envdoc.train.errors import ModelError
 from envdoc.train.estimate.planned import AS_BEFORE, left_open, planned, with_values
 from envdoc.train.estimate.shape import read_shape
@@ -44,6 +45,8 @@ def settle(
     run = with_values(run, {"model.dtype": precision.dtype})
     found = planned(run, shape, lengths, free_bytes, learnt_share, world.size())
     chosen = with_values(found.run, {"model.dtype": asked.settings.model.dtype})
+    if "model.quantization" in left and chosen.model.quantization != "none":
+        models.check_quantisation(chosen.model.quantization, precision)
     return replace(asked, settings=chosen), found.reasons
 
 

@@ -49,6 +49,7 @@ class Shape:
     norms: int = 2  # of the hidden width, in one layer
     head_norms: int = 0
     activation: str = "silu"  # as config.json names it
+    plain_layer: bool = False  # x + attention(norm(x)), then x + mlp(norm(x))
     scores: bool = False  # whether attention's scores exist as a whole
     window: Optional[int] = None  # tokens that attention reaches back, where every layer is bounded
     experts: int = 0
@@ -176,6 +177,7 @@ def shape_of(config: Mapping[str, Any], where: str = "config.json") -> Shape:
         norms=norms,
         head_norms=family.head_norms,
         activation=_word(config, "activation") or family.activation,
+        plain_layer=family.plain_layer,
         scores=family.scores,
         window=window if isinstance(window, int) and "layer_types" not in config else None,
         experts=experts,
