@@ -61,7 +61,7 @@ class Ready:
 
     def without_model(self) -> "Ready":
         """The same without the model, so that nothing holds its memory any more."""
-        return replace(self, model=None, fast=replace(self.fast, head=None))
+        return replace(self, model=None)
 
     @property
     def pad_id(self) -> int:

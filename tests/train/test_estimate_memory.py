@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from envdoc.train import adapters, config
 from envdoc.train.estimate import saved
 from envdoc.train.estimate.asked import targets_of
+from envdoc.train.estimate.memory import kept_layers
 from envdoc.train.estimate.saved import Way
 from envdoc.train.estimate.shape import shape_of
 from envdoc.train.fast.fuse import fuse
@@ -90,7 +91,27 @@ def of_a_layer(kind, more, fused, dtype, dropout, targets):
     return measured, saved.total(saved.layer(shape, way))
 
 
-print(json.dumps({name: of_a_layer(*case) for name, *case in CASES}))
+def of_two_layers(kind):
+    "Bytes a token that two fused layers more keep with that checkpointing, as measured and by the formula."
+    grid = []
+    for layers in (2, 4):
+        described = AutoConfig.for_model("llama", num_hidden_layers=layers, **SMALL)
+        base = AutoModelForCausalLM.from_config(described, dtype=torch.bfloat16)
+        base.config.use_cache = False
+        run = config.Run(lora=config.Lora(r=4, dropout=0.0), train=config.Train(gradient_checkpointing=kind))
+        model = adapters.lay_adapter(base, run)
+        fuse(model)
+        grid.append([kept(model, length, False) for length in (32, 96)])
+    measured = ((grid[1][1] - grid[0][1]) - (grid[1][0] - grid[0][0])) / (2 * 96 - 2 * 32)
+    shape = shape_of(described.to_dict())
+    way = Way(r=4, targets=targets_of(run, shape))
+    whole, inputs = (more - less for more, less in zip(kept_layers(4, kind), kept_layers(2, kind)))
+    return measured, whole * saved.total(saved.layer(shape, way)) + inputs * 2 * 64
+
+
+found = {name: of_a_layer(*case) for name, *case in CASES}
+found.update({f"checkpointing {kind}": of_two_layers(kind) for kind in (True, "selective")})
+print(json.dumps(found))
 """
 
 HELD = """
@@ -125,7 +146,7 @@ print(json.dumps(found))
 
 
 def test_a_layer_keeps_what_the_table_says(inside, tmp_path):
-    """For fifteen ways of computing, at two widths, two depths and two lengths: within a hundredth."""
+    """For fifteen ways of computing and two of checkpointing, at two depths and lengths: within a hundredth."""
     found = inside(tmp_path, KEPT)
 
     off = {name: round(table / measured - 1, 4) for name, (measured, table) in found.items()}
@@ -174,6 +195,13 @@ def test_every_part_of_the_peak_moves_with_what_it_depends_on():
     assert 0.25 < four.of("base, linear layers") / base.of("base, linear layers") < 0.26
     again = peak_bytes(shape, Pass(plain.way, 4096, checkpointing=True))
     assert 32 * 4096 * 4096 * 2 == again.of("between layers") and again.total < base.total / 1.5
+    half = peak_bytes(shape, Pass(plain.way, 4096, checkpointing="selective"))
+    assert 16 * 4096 * 4096 * 2 == half.of("between layers") and 2 * half.of("kept, MLP") == base.of(
+        "kept, MLP"
+    )
+    away = peak_bytes(shape, Pass(plain.way, 4096, checkpointing="offload"))
+    assert 2 * 4096 * 4096 * 2 == away.of("between layers")
+    assert base.total > half.total > again.total > away.total
     whole = peak_bytes(shape, Pass(plain.way, 4096, chunked_loss=False))
     assert whole.of("loss") - base.of("loss") > 4096 * 32000 * 6
     judged = peak_bytes(shape, Pass(plain.way, 16, judged_tokens=8 * 4096))

@@ -7,7 +7,7 @@ import pytest
 from envdoc.train import runfile
 from envdoc.train.estimate.memory import Pass, peak_bytes
 from envdoc.train.estimate.passes import passes_of
-from envdoc.train.estimate.plan import Open, batches_of, choose, needs, packs_of_update
+from envdoc.train.estimate.plan import KINDS, Open, batches_of, choose, needs, packs_of_update
 from envdoc.train.estimate.planned import left_open, planned
 from envdoc.train.estimate.saved import Way
 from envdoc.train.estimate.shape import shape_of
@@ -48,7 +48,7 @@ def test_what_is_chosen_fits_with_its_margin_and_nothing_faster_does(gib):
     choice = chosen.choice
 
     assert chosen.fits and needs(choice.peak_bytes) <= gib * GIB
-    for kind in (False, True):
+    for kind in KINDS:
         for batch in ASKED.batches:
             way = Pass(ASKED.one.way, batch * 1024, quantization=choice.quantization, checkpointing=kind)
             faster = seconds_per_token(SHAPE, way, 300, 300e12) < choice.relative_seconds

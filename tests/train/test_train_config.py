@@ -123,10 +123,10 @@ def test_an_unknown_key_is_refused_with_the_nearest(override, near):
         ("lora.dropout=1", "`lora.dropout` must be from 0 to below 1, and is 1.0."),
         ("train.learning_rate=nan", "`train.learning_rate` must be above 0 and below 10, and is nan."),
         ("train.batch_size=0", "`train.batch_size` must be auto, or at least 1, and is 0."),
-        ("batch=all", "`train.batch_size` must be auto or a whole number, and is `all`."),
+        ("batch=all", "`train.batch_size` must be a whole number, or auto, and is `all`."),
         (
             "checkpointing=some",
-            "`train.gradient_checkpointing` must be auto, selective, offload, true or false, and is `some`.",
+            "`train.gradient_checkpointing` must be true or false, or auto or selective or offload, and is `some`.",
         ),
         ("overwrite=perhaps", "`overwrite` must be true or false, and is `perhaps`."),
         ("model.dtype=fp8", "`model.dtype` must be one of auto, bf16, fp16, fp32, and is `fp8`."),

@@ -152,18 +152,30 @@ def _standing(shape: Shape, one: Pass) -> Tuple[Term, ...]:
 
 
 def _kept(shape: Shape, one: Pass) -> Tuple[Term, ...]:
-    rows = saved.layer(shape, one.way)
-    if one.checkpointing is False:
-        return tuple(
-            Term(f"kept, {row.name}", int(row.bytes_per_token * one.tokens * shape.layers), row.why)
-            for row in rows
-        )
+    """What is kept of the way forward: of a layer its table, or its input alone (fast/checkpointing.py)."""
+    whole, inputs = kept_layers(shape.layers, one.checkpointing)
+    layer = one.tokens * shape.hidden * one.stream_bytes
+    told = "the hidden states from which a layer is computed again"
     boundary = Term(
-        "between layers",
-        shape.layers * one.tokens * shape.hidden * one.stream_bytes,
-        "the hidden states from which each layer is computed again",
+        "between layers", inputs * layer, told + (f"; of {inputs}" if whole or inputs == 2 else "")
     )
-    return (boundary,)
+    rows = saved.layer(shape, one.way)
+    kept = tuple(
+        Term(f"kept, {row.name}", int(row.bytes_per_token * one.tokens * whole), row.why) for row in rows
+    )
+    return (boundary, *kept)
+
+
+def kept_layers(layers: int, checkpointing: Checkpointing) -> Tuple[int, int]:
+    """How many layers keep everything, and how many inputs of layers are on the GPU for the others.
+
+    Selective keeps every second layer; of what is offloaded one input is in use and one on its way back.
+    """
+    if checkpointing is False:
+        return layers, 0
+    if checkpointing == "selective":
+        return layers // 2, layers - layers // 2
+    return 0, min(2, layers) if checkpointing == "offload" else layers
 
 
 def _loss(shape: Shape, one: Pass) -> Term:

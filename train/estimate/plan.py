@@ -19,7 +19,7 @@ MARGIN = 0.08
 RESERVE_BYTES = 400 * 2**20
 SHOWN_REASONS = 3
 ORDER_BY = 300e12  # a GPU's peak by which ways are compared: an A100's; the order is nearly the same on any
-KINDS: Tuple[Checkpointing, ...] = (False, True)
+KINDS: Tuple[Checkpointing, ...] = (False, "selective", True, "offload")
 WORDS = {False: "nothing computed again", "selective": "checkpointing selective", True: "checkpointing full"}
 WORDS["offload"] = "checkpointing offload"
 

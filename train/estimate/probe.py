@@ -21,7 +21,6 @@ from envdoc.train.estimate import drawn
 from envdoc.train.estimate.passes import padded
 from envdoc.train.estimate.planned import with_values
 from envdoc.train.events import Events
-from envdoc.train.fast.apply import make_fast
 from envdoc.train.fast.precision import settled
 from envdoc.train.feed import update_of
 from envdoc.train.labels import Corpus
@@ -145,13 +144,12 @@ def _ready(run: Run, config_path: Path, precision: Precision, layers: int, lengt
     run = asked.settings
     base = drawn.draw(config, run.model, precision)
     model = pipeline._model(asked, scratch, precision, base)
-    fast = make_fast(model, run, precision)
     corpus = _corpus(lengths, int(getattr(config, "vocab_size", 0) or config.padded_vocab_size), learnt_share)
     units = Units(corpus.lengths, run.data, run.train.seed, int(run.train.batch_size))
     return Ready(
         asked=asked, precision=precision, base_folder=scratch, fingerprint="", corpus=corpus, identity={},
         tokenizer=SimpleNamespace(pad_token_id=0, eos_token_id=0), checkpoint=None, model=model, units=units,
-        form=pipeline._form(run, model, precision, fast.autocast), fast=fast,
+        form=pipeline._form(run, model, precision),
     )  # fmt: skip
 
 

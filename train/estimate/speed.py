@@ -21,6 +21,9 @@ SHARES: Dict[Tuple[str, Any], float] = {
     ("4bit", False): 0.59,
     ("4bit", True): 0.59,
 }
+OFFLOAD = (
+    0.97  # of these; not measured: copies run beside the products, and `full` is preferred where it fits
+)
 PLAIN = 0.75  # of these, where nothing is fused
 EIGHT_BIT = 0.44  # of these, with LLM.int8: 1,398 against 3,207 tokens/s (docs/gpu-train-h200.md)
 # Beside the products: kernels started one after another, whatever their size. Of 32 layers 65 ms, from passes of 8,192
@@ -75,6 +78,7 @@ def share_of_peak(one: Pass) -> float:
     """The share of the peak that the products of such passes reach on the GPU that was measured."""
     base = "none" if one.quantization == "8bit" else one.quantization
     share = SHARES[(base, one.checkpointing is not False)]
+    share *= OFFLOAD if one.checkpointing == "offload" else 1
     return share * (1 if one.way.fused else PLAIN) * (EIGHT_BIT if one.quantization == "8bit" else 1)
 
 
