@@ -98,6 +98,7 @@ def trial(run: Run, config_path: Path, precision: Precision, layers: int, tokens
           row_tokens: float, learnt_share: float = 1.0) -> Trial:  # fmt: skip
     """A few updates of the run with so many layers and tokens a pass. `run` has no open key."""
     run, lengths = _rows_of(run, tokens, row_tokens)
+    held = _held(precision)
     with tempfile.TemporaryDirectory(prefix="envdoc-estimate-") as scratch:
         ready = _ready(run, config_path, precision, layers, lengths, learnt_share, Path(scratch))
         trainer = pipeline._trainer(
@@ -111,7 +112,7 @@ def trial(run: Run, config_path: Path, precision: Precision, layers: int, tokens
         if precision.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         trainer.train()
-        peak = int(torch.cuda.max_memory_allocated()) if precision.device.type == "cuda" else 0
+        peak = int(torch.cuda.max_memory_allocated()) - held if precision.device.type == "cuda" else 0
         halved = trainer.halvings
     seconds, count = min(watch.seconds[1:]), int(longest["input_ids"].numel())
     del trainer, ready, longest
@@ -164,9 +165,17 @@ def _corpus(lengths: List[int], vocabulary: int, learnt_share: float) -> Corpus:
     )
 
 
+def _held(precision: Precision) -> int:
+    """What torch holds of the GPU before a trial: of an earlier one that failed."""
+    _forget(precision)
+    return int(torch.cuda.memory_allocated()) if precision.device.type == "cuda" else 0
+
+
 def _forget(precision: Precision) -> None:
     gc.collect()
     if precision.device.type == "cuda":
+        # cuBLAS's workspace is a part of the peak: each trial must take it anew
+        getattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None)()
         torch.cuda.empty_cache()
 
 
