@@ -31,8 +31,9 @@ STATE_BYTES: Dict[str, float] = {
     "adafactor": 0.1,  # a row and a column of each matrix: little beside the rest
 }
 LOSS_CHUNK_BYTES = 256 * 2**20  # train/fast/loss.py: of one chunk's logits in fp32
-# While a chunk is worked on: 16-bit logits, the same in fp32, and their log softmax (torch converts bf16 first)
-CHUNK_TIMES = (2 + 4 + 4) / 4
+# While a chunk is worked on: 16-bit logits, the same in fp32, and their log softmax (torch converts bf16 first); and
+# what the chunk before it left. Measured on a CPU: 3.5 times LOSS_CHUNK_BYTES.
+CHUNK_TIMES, AFTER_ANOTHER = (2 + 4 + 4) / 4, 4 / 4
 LOGITS_BYTES = 12  # of whole logits: log softmax and two gradients, all in fp32
 CUBLAS_BYTES = 32 * 2**20  # torch's workspace on Hopper, through its own allocator (8 MiB on older ones)
 
@@ -187,8 +188,9 @@ def _loss(shape: Shape, one: Pass) -> Term:
             one.tokens * shape.vocabulary * LOGITS_BYTES + before,
             "whole logits, in fp32 and twice again",
         )
-    rows = min(one.learnt or one.tokens, LOSS_CHUNK_BYTES // (4 * shape.vocabulary))
-    chunk = rows * shape.vocabulary * 4 * CHUNK_TIMES
+    learnt, most = one.learnt or one.tokens, LOSS_CHUNK_BYTES // (4 * shape.vocabulary)
+    rows = min(learnt, most)
+    chunk = rows * shape.vocabulary * 4 * (CHUNK_TIMES + (AFTER_ANOTHER if learnt > most else 0))
     return Term("loss", int(chunk) + before + hidden, f"logits of {rows:,} tokens at a time, never of all")
 
 
