@@ -16,6 +16,7 @@ import torch
 
 from envdoc.train import compat
 from envdoc.train.answers import LEARNT, PLACES, answer_loss, found
+from envdoc.train.fast import entropy, kernels
 
 # Of one chunk's logits in fp32; while it is worked on, up to three times as much is held. With 32,000 words that is
 # 2,097 tokens, with 152,064 441: enough rows to keep matrix units busy.
@@ -85,6 +86,10 @@ class _SummedLoss(torch.autograd.Function):
         for start in range(0, len(places), size):
             at, answer = places[start : start + size], answers[start : start + size, None]
             raw = torch.nn.functional.linear(_as(hidden[at], weight), weight, bias)
+            if gradient is not None and head.scale == 1.0 and head.softcap is None and kernels.usable(raw):
+                total += entropy.replace_by_gradient(raw, answers[start : start + size]).sum()
+                gradient.index_copy_(0, at, (raw @ weight).to(gradient.dtype))
+                continue
             dtype, bent = raw.dtype, head.tail(raw)
             logs = torch.log_softmax(bent, dim=-1, dtype=torch.float32)
             of_answer = logs.gather(1, answer)
