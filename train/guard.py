@@ -66,7 +66,7 @@ class Guard:
                 None,
             )
         if loss <= self._divergence.limit:
-            self.last_good.keep(self.model, self.step - 1)
+            self.last_good.keep(self.step - 1)
 
     def not_finite(self, loss: float, again: Callable[[], Iterator[None]]) -> Diverged:
         """The error for a loss that is no number; `again` repeats the passes, its first pause is before the last."""

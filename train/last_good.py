@@ -12,21 +12,43 @@ NAME = "last-good"  # a folder in the run's; loads as an adapter by itself
 
 
 class LastGood:
-    """A copy of the trained weights, overwritten at each update whose loss is sound (4 bytes a weight)."""
+    """Copies of the trained weights, one kept and one being made (twice 4 bytes a weight).
+
+    On a GPU the copy is made on a stream of its own beside the passes of an update, and is there when its loss is:
+    `mark` before the passes, `begin` after they are under way, `keep` where the loss is sound.
+    """
 
     def __init__(self) -> None:
         self.step: Optional[int] = None  # updates that made the copy
         self._copies: Dict[str, torch.Tensor] = {}
+        self._spare: Dict[str, torch.Tensor] = {}
+        self._trained: Dict[str, torch.Tensor] = {}
+        self._unchanged: Any = None  # an event: the last update is taken
+        self._stream: Any = None
 
-    def keep(self, model: Any, step: int) -> None:
-        """Copy the weights as they are before the update is taken; on a GPU the copy runs beside the computation."""
-        for name, weight in model.named_parameters():
-            if not weight.requires_grad:
-                continue
-            if name not in self._copies:
-                pinned = weight.device.type == "cuda"
-                self._copies[name] = torch.empty_like(weight, device="cpu", pin_memory=pinned)
-            self._copies[name].copy_(weight.detach(), non_blocking=True)
+    def mark(self, model: Any) -> None:
+        """The weights are those that the coming passes use, and stay so until the optimizer's step."""
+        if world.sharded() or not self._trained:  # an engine that shards may replace them
+            named = model.named_parameters()
+            self._trained = {name: weight for name, weight in named if weight.requires_grad}
+        if any(weight.is_cuda for weight in self._trained.values()):
+            self._unchanged = torch.cuda.Event()
+            self._unchanged.record()
+
+    def begin(self) -> None:
+        """Copy the weights; the optimizer's step, enqueued later, waits for it."""
+        if self._unchanged is None:
+            self._copy()
+            return
+        self._stream = self._stream or torch.cuda.Stream()
+        self._stream.wait_event(self._unchanged)
+        with torch.cuda.stream(self._stream):
+            self._copy()
+        torch.cuda.current_stream().wait_stream(self._stream)
+
+    def keep(self, step: int) -> None:
+        """The copy that was just made is the one to go back to; it is of the weights after `step` updates."""
+        self._copies, self._spare = self._spare, self._copies
         self.step = step
 
     def write(self, model: Any, run_folder: Path) -> Path:
@@ -40,3 +62,10 @@ class LastGood:
         partial, final = run_folder / f"{checkpoint.PARTIAL}{NAME}", run_folder / NAME
         checkpoint.write_adapter(shards.whole_adapter(model) if world.sharded() else model, partial, final)
         return final
+
+    def _copy(self) -> None:
+        for name, weight in self._trained.items():
+            if name not in self._spare:
+                pinned = weight.device.type == "cuda"
+                self._spare[name] = torch.empty_like(weight, device="cpu", pin_memory=pinned)
+            self._spare[name].copy_(weight.detach(), non_blocking=True)

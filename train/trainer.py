@@ -30,6 +30,7 @@ from envdoc.train.parallel import own_files, shards, world
 from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.passes import Passes
 from envdoc.train.progress import say
+from envdoc.train.trained import Trained
 from envdoc.train.units import Units
 
 
@@ -88,7 +89,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "lr_scheduler_type": train.schedule,
             "warmup_steps": math.ceil(total * train.warmup_fraction) if train.schedule != "constant" else 0,
             "weight_decay": train.weight_decay,
-            "max_grad_norm": train.max_grad_norm,
+            "max_grad_norm": train.max_grad_norm if precision.dtype == "fp16" else 0,  # else clipped here
             "seed": train.seed,
             "use_cpu": precision.device.type == "cpu",
             "bf16": precision.dtype == "bf16",
@@ -98,6 +99,9 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=corpus.rows)
         self.remove_callback(PrinterCallback)
         self.passes = Passes(form, head, self.args.device, self.accelerator.autocast)
+        self.trained = Trained(model)
+        if not world.sharded():
+            model.zero_grad = self.trained.forget
 
     @property
     def micro_batch(self) -> int:
@@ -124,11 +128,13 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: Update, num_items_in_batch: Any = None) -> torch.Tensor:
         """The gradients of one update, in as many micro-batches as memory asks for; raises Diverged, ModelError."""
-        model.train()
+        if not model.training:  # else it goes through every module for nothing
+            model.train()
         batches = inputs["micro_batches"]
         targets = inputs["answer_tokens"]  # over all processes: what the update's loss is divided by
         mine = world.share(batches, MASKED)
         start = random_state.take()
+        self.guard.last_good.mark(self.model)
         while True:
             parts, full = out_of_memory.cut(mine, self.halvings), None
             try:
@@ -142,8 +148,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
                 break
             self._halve(mine, full)
             random_state.put(start)  # without dropout, as if the smaller micro-batch had been asked for
+        # What is enqueued here is done while the GPU is still busy with the passes.
         self._exchange_gradients()
         norm = self._gradient_norm()
+        self.guard.last_good.begin()
         # The one wait for the GPU in an update: what stops a run must be known before a weight moves.
         *shares, gradient = torch.stack([*losses, norm.to(losses[0])]).tolist()
         loss = world.add_up(sum(shares))[0]
@@ -178,13 +186,14 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self.exchange.average()
 
     def _gradient_norm(self) -> torch.Tensor:
-        """The norm of the whole gradient before clipping, where the gradients are."""
+        """The norm of the whole gradient before it was clipped, where the gradients are; scaled ones Trainer clips."""
         if world.sharded():  # clipped here, since Trainer would take its own shard for the whole
             return torch.tensor(shards.clip(self.model, self.settings.max_grad_norm))
-        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
-        norm = torch.norm(torch.stack(torch._foreach_norm(gradients))) if gradients else torch.zeros(())
-        scaler = self._scaler()
-        return norm / (scaler.get_scale() if scaler is not None else 1.0)
+        norm, scaler = self.trained.norm(), self._scaler()
+        if scaler is not None:
+            return norm / scaler.get_scale()
+        self.trained.clip(norm, self.settings.max_grad_norm)
+        return norm
 
     def _halve(self, batches: List[Batch], full: str) -> None:
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""
@@ -262,6 +271,9 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _scaler(self) -> Optional[Any]:
         return getattr(self.accelerator, "scaler", None)
+
+    def _get_grad_norm(self, model: Any, *args: Any, **kwargs: Any) -> None:
+        """Not measured again: transformers 5 goes through every parameter for it where it does not clip."""
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: Trainer's formula takes the frozen base for trained."""
