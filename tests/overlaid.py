@@ -26,8 +26,10 @@ def _installed(python: Path, requirements: Path, folder: Path) -> Path:
     building = tempfile.mkdtemp(prefix=folder.name + "-", dir=folder.parent)
     command = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
     command += ["--only-binary", ":all:", "--target", building, "-r", str(requirements)]
+    # A file may ask for an sdist with `--no-binary`; what it would compile is left out.
+    environment = {**os.environ, "DS_BUILD_OPS": "0"}
     try:
-        subprocess.run(command, check=True, timeout=600)
+        subprocess.run(command, check=True, timeout=600, env=environment)
         Path(building).rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -63,6 +63,22 @@ CLASHES: Tuple[Clash, ...] = (
         "Use `parallel.strategy=ddp`, or leave `lora.dora` and `lora.init` out.",
     ),
     Clash(
+        lambda run: run.parallel.strategy == "deepspeed" and not run.parallel.deepspeed,
+        "`parallel.strategy` is deepspeed, and `parallel.deepspeed` names no file with its configuration.",
+        'Name a JSON file; `{"zero_optimization": {"stage": 2}}` in it is enough.',
+    ),
+    Clash(
+        lambda run: run.parallel.strategy != "deepspeed" and bool(run.parallel.deepspeed),
+        "`parallel.deepspeed` names a configuration, and `parallel.strategy` is not deepspeed, so none would be read.",
+        "Set `parallel.strategy=deepspeed`, or leave `parallel.deepspeed` out.",
+    ),
+    Clash(
+        lambda run: run.parallel.strategy == "deepspeed" and run.train.optimizer == "adafactor",
+        "`train.optimizer` is adafactor, which looks at rows and columns, and `parallel.strategy` is deepspeed, which "
+        "lays all weights end to end.",
+        "Use `train.optimizer=adamw`, or `parallel.strategy=ddp`.",
+    ),
+    Clash(
         lambda run: run.parallel.strategy == "fsdp" and bool(run.eval.samples),
         "`parallel.strategy` is fsdp, and `eval.samples` asks one process to generate: the others would not take part.",
         "Use `parallel.strategy=ddp`, or leave `eval.samples` out.",

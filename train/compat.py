@@ -8,6 +8,7 @@ and later: transformers PR 34191, PR 35438, #37197), the order of the rows, chec
 
 import importlib.metadata
 import inspect
+import os
 import warnings
 from typing import Any, Dict, Optional, Tuple, Type
 
@@ -49,8 +50,13 @@ def release(text: str) -> Tuple[int, ...]:
 
 def quiet(progress_bars: bool) -> None:
     """Keep the libraries' own notices off the terminal; errors still come as exceptions."""
+    import torch
     import transformers
 
+    if (
+        not torch.cuda.is_available()
+    ):  # else DeepSpeed, which accelerate imports where it is there, says so on stdout
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     if not progress_bars:

@@ -206,7 +206,10 @@ class Report:
 class Parallel:
     """Several processes (`--nproc`, `--nnodes`); an update is the same rows however many processes share them."""
 
-    strategy: Literal["auto", "ddp", "fsdp"] = "auto"  # ddp: a whole base a GPU, the fastest where it fits
+    strategy: Literal["auto", "ddp", "fsdp", "deepspeed"] = (
+        "auto"  # ddp: a whole base a GPU, the fastest where it fits
+    )
+    deepspeed: Optional[str] = None  # DeepSpeed's own JSON, for that strategy; handed to it as it is
     join_seconds: int = (
         600  # a node that is not there by then will not come; queues start nodes minutes apart
     )

@@ -20,6 +20,7 @@ from envdoc.train.batches import pad
 from envdoc.train.config import Eval
 from envdoc.train.labels import MASKED
 from envdoc.train.outcome import Outcome
+from envdoc.train.parallel import world
 from envdoc.train.progress import say
 from envdoc.train.ready import Ready
 
@@ -153,7 +154,7 @@ def conclude(ready: Ready, trainer: Any, done: Outcome) -> Outcome:
     done = replace(done, judgements=judged, adapter_step=done.steps)
     if not ready.settings.eval.patience or best is None:
         return done
-    if best != done.steps:
+    if best != done.steps and not world.sharded():  # else when the model is whole again (shards.unsharded)
         checkpoint.load_adapter(ready.folder / f"{checkpoint.PREFIX}{best}", trainer.model)
     ended = (
         f"ended after step {done.steps} of {trainer.args.max_steps}"

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 import torch
 
 from envdoc.train import checkpoint
-from envdoc.train.parallel import shards, world
+from envdoc.train.parallel import shards, world, zero
 
 NAME = "last-good"  # a folder in the run's; loads as an adapter by itself
 
@@ -28,9 +28,9 @@ class LastGood:
 
     def mark(self, model: Any) -> None:
         """The weights are those that the coming passes use, and stay so until the optimizer's step."""
-        if world.sharded() or not self._trained:  # an engine that shards may replace them
+        if world.splits_optimizer() or not self._trained:  # an engine that shards may replace them
             named = model.named_parameters()
-            self._trained = {name: weight for name, weight in named if weight.requires_grad}
+            self._trained = {name: zero.own_part(part) for name, part in named if part.requires_grad}
         if any(weight.is_cuda for weight in self._trained.values()):
             self._unchanged = torch.cuda.Event()
             self._unchanged.record()
@@ -58,7 +58,7 @@ class LastGood:
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 if name in self._copies:
-                    weight.copy_(self._copies[name])
+                    zero.own_part(weight).copy_(self._copies[name])
         partial, final = run_folder / f"{checkpoint.PARTIAL}{NAME}", run_folder / NAME
         checkpoint.write_adapter(shards.whole_adapter(model) if world.sharded() else model, partial, final)
         return final

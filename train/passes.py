@@ -23,13 +23,23 @@ class Passes:
         )  # the last axis of the logits, else known from the first pass
 
     def run(
-        self, model: Any, parts: List[Batch], targets: int, backward: Callable[[torch.Tensor], None]
+        self,
+        model: Any,
+        parts: List[Batch],
+        targets: int,
+        backward: Callable[[torch.Tensor], None],
+        zero: Any = None,
     ) -> List[torch.Tensor]:
-        """Forward and backward of each micro-batch; its share of the update's loss, still on the device."""
+        """Forward and backward of each micro-batch; its share of the update's loss, still on the device.
+
+        `zero` is DeepSpeed's engine (parallel/zero.py), through which the model is called where there is one.
+        """
         losses = []
         with self.form.around(model):
-            for part in parts:
-                loss = self._loss(model, part) / targets
+            for place, part in enumerate(parts, 1):
+                if zero:
+                    zero.next_pass(last=place == len(parts))
+                loss = self._loss(zero.engine if zero else model, part) / targets
                 losses.append(loss.detach())
                 backward(loss)
                 del loss  # else the last part's graph lives on beside the next one's

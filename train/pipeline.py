@@ -50,7 +50,8 @@ def run(
     say("Loading torch, transformers and peft ...")
     load_libraries()
     with tempfile.TemporaryDirectory(prefix="envdoc-dry-run-") as scratch:
-        ready = _prepare(asked, rows, Path(scratch) if dry_run else asked.folder)
+        # transformers 5 saves a model in rank 0 alone, so that all of them read the one that is made there
+        ready = _prepare(asked, rows, Path(world.from_main(scratch)) if dry_run else asked.folder)
         for line in [
             *plan.lines(ready),
             *preview.lines(ready.corpus.rows, ready.tokenizer, preview.in_colour()),
@@ -60,14 +61,14 @@ def run(
             return _rehearse(ready, Path(scratch))
         with recording.recorded(asked) as events:
             recording.begin(ready, events)
-            if world.sharded():
+            if world.splits_optimizer():
                 from envdoc.train.parallel import shards
 
                 ready = shards.sharded(ready)
             done = _train(ready, events)
-            if world.sharded():
+            if world.splits_optimizer():
                 ready = shards.unsharded(
-                    ready, lambda precision: _model(ready.asked, ready.base_folder, precision)
+                    ready, done, lambda precision: _model(ready.asked, ready.base_folder, precision)
                 )
             if not world.is_main():
                 return int(world.from_main(None))
@@ -206,6 +207,10 @@ def _rehearse(ready: Ready, scratch: Path) -> int:
     updates = total_steps(len(ready.units), ready.settings.train)
     if ready.checkpoint:
         updates -= checkpoint.step_of(ready.checkpoint)
+    if world.splits_optimizer():
+        from envdoc.train.parallel import shards
+
+        ready = shards.sharded(ready)
     if updates > 0:
         say(f"Rehearsing {rehearsal.UPDATES} updates, of which nothing is kept ...")
         trainer = _trainer(
@@ -264,6 +269,10 @@ def _trainer(
         form=ready.form,
         head=fast.head,
     )
+    if world.here().stage:
+        from envdoc.train.parallel import zero
+
+        trainer.zero_config = zero.config_of(ready.settings, ready.model, ready.precision.dtype)
     if ready.settings.lora.plus_ratio:
         trainer.optimizer = optimizers.make_loraplus(trainer, ready.settings)
     return trainer

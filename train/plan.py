@@ -101,7 +101,8 @@ def _processes(ready: Ready) -> List[str]:
         return []
     train = ready.settings.train
     nodes = f" on {here.nodes} nodes" if here.nodes > 1 else ""
-    held = "a shard of the base each (FSDP)" if world.sharded() else "a whole base each (DDP)"
+    how = f"DeepSpeed, ZeRO-{here.stage}" if here.stage else "FSDP" if world.sharded() else "DDP"
+    held = f"{'a shard of the base' if world.sharded() else 'a whole base'} each ({how})"
     return [
         f"Processes {here.size}{nodes}, {held}; each takes {train.accumulation // here.size} of the "
         f"{train.accumulation} micro-batches of an update."

@@ -33,6 +33,7 @@ FREE_TO_CHANGE = {
     "report.to",
     "parallel.join_seconds",
     "parallel.allow_mixed",
+    "parallel.deepspeed",  # what it holds is compared
 }
 
 # What a run leaves beside its checkpoints and its adapter.
@@ -76,6 +77,10 @@ def identity_of(settings: Run, corpus: Any, fingerprint: str, precision: Any) ->
     values["the dtype"] = precision.dtype
     values["the kind of device"] = precision.device.type
     values["world_size"] = world.size()
+    if settings.parallel.deepspeed:
+        from envdoc.train.parallel import deepspeed_file
+
+        values.update(deepspeed_file.identity(deepspeed_file.read(settings)))
     return values
 
 

@@ -26,7 +26,7 @@ from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
-from envdoc.train.parallel import own_files, shards, world
+from envdoc.train.parallel import own_files, shards, world, zero
 from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.passes import Passes
 from envdoc.train.progress import say
@@ -46,7 +46,7 @@ def total_steps(units: int, train: Train) -> int:
 
 def _full_anywhere(full: Optional[str]) -> Optional[str]:
     """Whose memory is full in any rank, the same answer in all of them: they repeat the update together."""
-    if world.sharded():  # the others wait inside a pass, and cannot be asked
+    if world.splits_optimizer():  # the others wait inside a pass, and cannot be asked
         return full
     last = world.most(world.rank() + 1 if full else 0)
     return full if full or last == 0 else f"rank {last - 1}"
@@ -77,6 +77,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.history = History(own)
         self.guard = Guard(model, own, train, precision, self.history, events)
         self.exchange: Optional[Exchange] = None
+        self.zero: Optional[zero.Zero] = None  # DeepSpeed's engine, made with the optimizer
+        self.zero_config: Dict[str, Any] = {}  # what it is told
         self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
         self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
@@ -89,7 +91,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "lr_scheduler_type": train.schedule,
             "warmup_steps": math.ceil(total * train.warmup_fraction) if train.schedule != "constant" else 0,
             "weight_decay": train.weight_decay,
-            "max_grad_norm": train.max_grad_norm if precision.dtype == "fp16" else 0,  # else clipped here
+            # else clipped here, or by DeepSpeed in its step
+            "max_grad_norm": train.max_grad_norm if precision.dtype == "fp16" else 0.0,
             "seed": train.seed,
             "use_cpu": precision.device.type == "cpu",
             "bf16": precision.dtype == "bf16",
@@ -100,7 +103,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.passes = Passes(form, head, self.args.device, self.accelerator.autocast)
         self.trained = Trained(model)
-        if not world.sharded():
+        if not world.splits_optimizer():
             model.zero_grad = self.trained.forget
 
     @property
@@ -138,7 +141,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         while True:
             parts, full = out_of_memory.cut(mine, self.halvings), None
             try:
-                losses = self.passes.run(model, parts, targets, self._backward)
+                losses = self.passes.run(model, parts, targets, self._backward, self.zero)
             except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
                 full = out_of_memory.of_whom(error)
                 if full is None:
@@ -177,16 +180,18 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         return torch.stack(losses).sum()
 
     def _backward(self, loss: torch.Tensor) -> None:
-        self.accelerator.backward(loss * world.size())  # the engines take the mean over ranks
+        (self.zero or self.accelerator).backward(loss * world.size())  # the engines take the mean over ranks
 
     def _exchange_gradients(self) -> None:
         """The mean over all ranks, where they hold whole models; sharded engines exchange in the backward pass."""
-        if world.size() > 1 and not world.sharded():
+        if world.size() > 1 and not world.splits_optimizer():
             self.exchange = self.exchange or Exchange(self.model)
             self.exchange.average()
 
     def _gradient_norm(self) -> torch.Tensor:
         """The norm of the whole gradient before it was clipped, where the gradients are; scaled ones Trainer clips."""
+        if self.zero:
+            return torch.tensor(self.zero.norm())
         if world.sharded():  # clipped here, since Trainer would take its own shard for the whole
             return torch.tensor(shards.clip(self.model, self.settings.max_grad_norm))
         norm, scaler = self.trained.norm(), self._scaler()
@@ -201,7 +206,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         after = out_of_memory.cut(batches, self.halvings + 1)
         step, was, now = self.state.global_step + 1, _size(before), _size(after)
         word = "rows" if "attention_mask" in batches[0] else "tokens"
-        if len(before) == len(after) or world.sharded():
+        if len(before) == len(after) or world.splits_optimizer():
             kept = checkpoint.newest(self.folder)
             raise ModelError(
                 f"{full[:1].upper()}{full[1:]} ran out of memory at step {step}"
@@ -222,6 +227,14 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "many more passes an update. The update is the same"
             + (", but for the dropout drawn." if _drops(self.model) else ".")
         )
+
+    def create_optimizer(self, *given: Any) -> Any:
+        """Trainer's own, or one made before; with DeepSpeed as the engine takes its steps."""
+        super().create_optimizer(*given)
+        if world.here().stage and self.zero is None:
+            self.zero = zero.Zero(self.model, self.optimizer, self.zero_config)
+            self.optimizer = self.zero.optimizer
+        return self.optimizer
 
     # From here on: how Trainer saves and loads, in our own files (checkpoint.py).
 

@@ -5,11 +5,10 @@ import os
 import signal
 import socket
 import subprocess
-from pathlib import Path
 
 import pytest
 from overlaid import install
-from train_children import LAUNCH, LIMIT_SECONDS, environment, losses, receipt, started, wait_for
+from train_children import LAUNCH, LIMIT_SECONDS, environment, losses, ranks_of, receipt, started, wait_for
 
 RUN = ["train.batch_size=4", "train.accumulation=2", "lora.dropout=0", "train.log_every=1", "train.keep=99"]
 RUN += [
@@ -22,12 +21,6 @@ def together(patient, folder, *words):
     with started(patient, words, folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         out, err = run.communicate(timeout=LIMIT_SECONDS)
     return run.returncode, out, err
-
-
-def ranks_of(launcher):
-    """The process ids of a launcher's ranks, in order of their birth."""
-    listed = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
-    return [int(pid) for pid in listed if b"rank" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
 
 
 def free_port():

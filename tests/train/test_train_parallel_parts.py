@@ -3,7 +3,7 @@
 import pytest
 
 from envdoc.train.errors import ConfigError
-from envdoc.train.parallel import facts, join, notes, world
+from envdoc.train.parallel import facts, join, nodes, notes, world
 from envdoc.train.parallel.launcher import Ranks, check
 from envdoc.train.parallel.notes import CUT_OFF, UNFORESEEN, Note
 
@@ -132,6 +132,20 @@ def test_numbers_that_make_no_sense_are_refused(ranks, told):
 def test_ranks_that_do_not_come_are_named():
     assert "Rank 3 of 4 did not come within 60 s." == join.missing_ranks([3], 4, 60)
     assert "Ranks 1, 3 of 4 did not come within 60 s." == join.missing_ranks([1, 3], 4, 60)
+
+
+def test_nodes_that_do_not_come_are_named():
+    """By rank where the others left theirs; one that expects another number of nodes is named too."""
+    first, third = {"host": "a", "count": 4}, {"host": "c", "count": 4}
+    assert "Node 3 of 4 did not come within 60 s; nodes 0 (a), 1 (b), 2 (c) did." == nodes.missing(
+        {0: first, 1: {"host": "b", "count": 4}, 2: third}, 4, 60
+    )
+    assert "Nodes 1, 2, 3 of 4 did not come within 60 s; node 0 (a) did." == nodes.missing({0: first}, 4, 60)
+    assert (
+        "The nodes do not expect the same number of nodes: this one was given `--nnodes 4`, node 1 on b "
+        "`--nnodes 2`." == nodes.missing({0: first, 1: {"host": "b", "count": 2}}, 4, 60)
+    )
+    assert None is nodes.missing({}, 4, 60)
 
 
 def test_the_interface_of_an_address_is_found():

@@ -61,6 +61,12 @@ def losses(run_folder):
     return receipt(run_folder)["training"]["losses"]
 
 
+def ranks_of(launcher):
+    """The process ids of a launcher's ranks, in order of their birth."""
+    listed = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    return [int(pid) for pid in listed if b"rank" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+
+
 def wait_for(path, process):
     """Until the path is there; fails where the run ends first."""
     deadline = time.monotonic() + LIMIT_SECONDS

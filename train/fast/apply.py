@@ -48,7 +48,7 @@ def of(model: Any) -> Fast:
 
 
 def _made(model: Any, run: Run, chosen: Any) -> Fast:
-    if run.train.fused == "off" or chosen.dtype == "fp16" or world.sharded():
+    if run.train.fused == "off" or chosen.dtype == "fp16" or world.splits_optimizer():
         return PLAIN
     found, why = head.find(model)
     done = ["the loss by pieces of the logits"] if found else []

@@ -21,7 +21,12 @@ from envdoc.train.ready import Asked
 def is_fast(run: Run, precision: Any) -> bool:
     """Whether the run computes on the fast path at all: a GPU with bf16, a whole base, nothing switched off."""
     wanted = run.train.fused == "auto" and run.model.preparation != "full"
-    return wanted and precision.device.type == "cuda" and precision.dtype == "bf16" and not world.sharded()
+    return (
+        wanted
+        and precision.device.type == "cuda"
+        and precision.dtype == "bf16"
+        and not world.splits_optimizer()
+    )
 
 
 def settled(asked: Asked, precision: Any) -> Asked:

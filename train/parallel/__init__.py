@@ -1,6 +1,6 @@
 """A run in several processes, one a GPU, on one machine or many.
 
-    launcher ─> agent ══> process ─> join ─> (pipeline) ─> world, exchange or shards, own_files
+    launcher ─> agent ══> process ─> join ─> (pipeline) ─> world, exchange, shards or zero, own_files
     (one a node)          (one a rank)
 
 `launcher` starts the ranks of this node through torchrun's own agent, hands signals on, and tells at the end what

@@ -19,7 +19,16 @@ DRIVER = Path("/sys/module/nvidia/version")
 SHOWN_HASH = 12
 
 # Where things lie may differ from node to node: what lies there is compared.
-PLACES = {"name", "output", "overwrite", "model.path", "data.path", "eval.path", "model.trust_remote_code"}
+PLACES = {
+    "name",
+    "output",
+    "overwrite",
+    "model.path",
+    "model.trust_remote_code",
+    "data.path",
+    "eval.path",
+    "parallel.deepspeed",
+}
 
 Facts = Dict[str, Optional[str]]
 
@@ -30,6 +39,10 @@ def of_this_rank(run: Run, envdoc_version: Optional[str]) -> Dict[str, Any]:
 
     facts: Facts = {"Python": platform.python_version(), "torch": str(torch.__version__)}
     facts.update({name: version_of(name) for name in LIBRARIES})
+    if run.parallel.deepspeed:
+        path = Path(run.parallel.deepspeed).expanduser()
+        facts["deepspeed"] = version_of("deepspeed")
+        facts["the hash of DeepSpeed's configuration"] = file_sha256(path) if path.is_file() else None
     if torch.cuda.is_available():
         major, minor = torch.cuda.get_device_capability()
         facts["the GPU"] = f"{torch.cuda.get_device_name()} (compute capability {major}.{minor})"

@@ -52,14 +52,19 @@ def join(run: Run, resume: bool, context: Mapping[str, Any]) -> bool:
     ConfigError, the same in every rank, where a rank does not come in time or is not like the others.
     """
     if FOLDER not in os.environ:
-        if run.parallel.strategy == "fsdp":
+        if run.parallel.strategy in ("fsdp", "deepspeed"):
             raise ConfigError(
-                "`parallel.strategy` is fsdp, and this run is a single process.",
+                f"`parallel.strategy` is {run.parallel.strategy}, and this run is a single process.",
                 "Start it in several with `--nproc 2` or `--nproc auto`, or leave the strategy out.",
             )
         return resume
     import torch
 
+    stage = 0
+    if run.parallel.strategy == "deepspeed":
+        from envdoc.train.parallel import zero
+
+        stage = zero.check_settings(run)
     place = _place()
     seconds = run.parallel.join_seconds
     store = _store(place, seconds)
@@ -77,7 +82,7 @@ def join(run: Run, resume: bool, context: Mapping[str, Any]) -> bool:
         )
     _group(store, place)
     strategy = "ddp" if run.parallel.strategy == "auto" else run.parallel.strategy
-    world.enter(world.World(place.rank, place.size, place.nodes, strategy, store))
+    world.enter(world.World(place.rank, place.size, place.nodes, strategy, store, stage))
     if run.train.batch_size != "auto":  # the plan shares evenly by itself
         world.check_accumulation(run.train.batch_size, run.train.accumulation)
     for name in TOLD_BY_ENVIRONMENT:

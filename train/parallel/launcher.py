@@ -12,7 +12,7 @@ from typing import Any, List, Optional
 
 from envdoc.train import clashes, runfile
 from envdoc.train.errors import ConfigError, Interrupted, TrainError
-from envdoc.train.parallel import notes
+from envdoc.train.parallel import deepspeed_file, nodes, notes
 from envdoc.train.parallel.notes import UNFORESEEN, Note
 from envdoc.train.progress import say
 
@@ -63,6 +63,9 @@ def start(ranks: Ranks, launch_file: Path, given: Any) -> int:
     """
     settings, _ = runfile.load(given.config, given.overrides)  # what is wrong with it is told once, and here
     clashes.check(settings)
+    if settings.parallel.strategy == "deepspeed":
+        deepspeed_file.check_installed()
+        deepspeed_file.read(settings)
     words = ["train", *given.overrides]
     words += ["--config", given.config] if given.config else []
     words += ["--context", given.context] if given.context else []
@@ -101,12 +104,15 @@ def _run(ranks: Ranks, nproc: int, address: str, folder: Path, words: List[str],
         f"Starting {nproc} process{'es' if nproc > 1 else ''} here"
         + (f", node {ranks.node_rank} of {ranks.nnodes}." if ranks.nnodes > 1 else ".")
     )
-    agent = None
+    agent, met = None, None
     try:
         agent = agents.make(
             sys.executable, words, nproc, ranks.nnodes, meeting, ranks.node_rank == 0, address,
             ranks.restarts, join_seconds, folder, say,
         )  # fmt: skip
+        if ranks.nnodes > 1:
+            met = nodes.Nodes(meeting, ranks.nnodes)
+            met.tell(ranks.node_rank)
         result = agent.run()
     except RendezvousConnectionError:
         raise ConfigError(
@@ -115,8 +121,10 @@ def _run(ranks: Ranks, nproc: int, address: str, folder: Path, words: List[str],
             "Is node 0 started, with `--node-rank 0`, and is that port open?",
         ) from None
     except RendezvousTimeoutError:
+        named = nodes.missing(met.there(), ranks.nnodes, join_seconds) if met else None
         raise ConfigError(
-            f"Only {_here(agent)} of {ranks.nnodes} nodes came within {join_seconds} s: {_hosts(agent)}.",
+            named
+            or f"Only {_here(agent)} of {ranks.nnodes} nodes came within {join_seconds} s: {_hosts(agent)}.",
             "Start the same command on every node, with its own `--node-rank`; `parallel.join_seconds` waits longer.",
         ) from None
     except RendezvousClosedError:

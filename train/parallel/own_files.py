@@ -1,4 +1,5 @@
-"""What a checkpoint holds of the ranks other than 0: their random states, and with FSDP their shard of the optimizer.
+"""What a checkpoint holds of the ranks other than 0: their random states, and with FSDP and ZeRO their part of the
+optimizer.
 
 Each rank writes its own two files into the checkpoint while rank 0 holds it open under its provisional name; their
 hashes stand in complete.json like those of all others. So the run's folder must be one that every node sees.
@@ -37,7 +38,7 @@ def contribute(run_folder: Path, optimizer: Any) -> None:
     partial = run_folder / world.from_main(None)
     tensors = {f"random.{name}": tensor for name, tensor in checkpoint.random_tensors().items()}
     values = {"random": checkpoint.random_values()}
-    if world.sharded():
+    if world.splits_optimizer():
         held, values["optimizer"] = optimizer_state.split(optimizer.state_dict())
         tensors.update({f"optimizer.{name}": tensor for name, tensor in held.items()})
     try:
@@ -73,7 +74,7 @@ def load_optimizer(folder: Path, optimizer: Any) -> None:
     """Put this rank's shard of the optimizer back; where ranks hold whole models, rank 0's is everybody's."""
     from envdoc.train import optimizer_state
 
-    if world.sharded() and not world.is_main():
+    if world.splits_optimizer() and not world.is_main():
         held = _tensors(folder, "optimizer.")
         optimizer.load_state_dict(optimizer_state.joined(held, _values(folder)["optimizer"]))
 

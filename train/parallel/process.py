@@ -28,6 +28,8 @@ FAILED, SEEN = "failed", "failed/seen"
 
 _store: Optional[Any] = None
 _size = 1
+_over = threading.Event()
+_watcher: Optional[threading.Thread] = None
 
 
 def output_of(rank: int) -> str:
@@ -37,6 +39,13 @@ def output_of(rank: int) -> str:
 
 def run(command: Callable[[], int]) -> int:
     """Run a rank's command; its exit code, for the launcher. Failures become notes."""
+    try:
+        return _run(command)
+    finally:
+        _stop_watching()
+
+
+def _run(command: Callable[[], int]) -> int:
     rank, folder = int(os.environ["RANK"]), Path(os.environ[notes.FOLDER])
     if rank != 0:
         _speak_into(folder / output_of(rank))
@@ -83,20 +92,28 @@ def watch(store: Any, rank: int, size: int) -> None:
     """From now on end this process where another rank has failed."""
     from torch.distributed import TCPStore
 
-    global _store, _size
+    global _store, _size, _watcher
     _store, _size = store, size
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     from torch.distributed import PrefixStore
 
     # A connection of its own: a wait of the main thread would block it.
     own = PrefixStore("envdoc", TCPStore(host, port, is_master=False, wait_for_workers=False))
-    threading.Thread(target=_look, args=(own, rank), name="envdoc-watch", daemon=True).start()
+    _watcher = threading.Thread(target=_look, args=(own, rank), name="envdoc-watch", daemon=True)
+    _watcher.start()
+
+
+def _stop_watching() -> None:
+    """Before the interpreter is taken down: a thread that comes out of the store's C++ then ends the process by
+    SIGABRT ("terminate called without an active exception")."""
+    _over.set()
+    if _watcher is not None:
+        _watcher.join(3 * LOOK_SECONDS)
 
 
 def _look(store: Any, rank: int) -> None:
     folder = Path(os.environ[notes.FOLDER])
-    while True:
-        time.sleep(LOOK_SECONDS)
+    while not _over.wait(LOOK_SECONDS):
         try:
             if not store.check([FAILED]):
                 continue

@@ -1,4 +1,4 @@
-"""FSDP: the frozen base and the adapter cut into shards, one a rank, by torch's FullyShardedDataParallel.
+"""The frozen base and the adapter cut into shards, one a rank, by torch's FullyShardedDataParallel (or zero.py).
 
 The policy of what is gathered together is peft's own: a decoder layer, and each trained matrix by itself, so that
 what trains (fp32) and what does not (bf16, or 4 bits stored as bf16) never share a buffer. The model is wrapped here
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, Tuple
 import torch
 
 from envdoc.train.errors import ConfigError, ModelError
-from envdoc.train.parallel import world
+from envdoc.train.parallel import world, zero
 from envdoc.train.progress import say
 
 WRAPPED = "_fsdp_wrapped_module."
@@ -21,14 +21,17 @@ WRAPPED = "_fsdp_wrapped_module."
 
 def check(quantization: str, precision: Any) -> None:
     """Raises ConfigError for what cannot be cut into shards."""
-    if quantization == "8bit":
+    strategy = world.here().strategy
+    if quantization == "8bit" and world.sharded():
         raise ConfigError(
-            "`model.quantization` is 8bit, and `parallel.strategy` is fsdp: FSDP cannot cut int8 weights into shards.",
-            "Use `model.quantization=4bit` or `none` with fsdp, or `parallel.strategy=ddp` with 8bit.",
+            f"`model.quantization` is 8bit, and `parallel.strategy` is {strategy}"
+            + (" at stage 3" if world.here().stage else "")
+            + ": int8 weights cannot be cut into shards.",
+            "Use `model.quantization=4bit` or `none` with it, or `parallel.strategy=ddp` with 8bit.",
         )
     if precision.dtype == "fp16":
         raise ConfigError(
-            "`model.dtype` is fp16, and `parallel.strategy` is fsdp: loss scaling over shards is not offered.",
+            f"`model.dtype` is fp16, and `parallel.strategy` is {strategy}: loss scaling over shards is not offered.",
             "Use `model.dtype=bf16` or fp32, or `parallel.strategy=ddp`.",
         )
 
@@ -90,6 +93,8 @@ class WholeAdapter:
 
 def whole_adapter(model: Any) -> WholeAdapter:
     """Gather the adapter, unit by unit, on the CPU. Every rank must call it, and every rank gets it."""
+    if world.here().stage:
+        return WholeAdapter(model, zero.gathered(model))
     from torch.distributed.fsdp import FullyShardedDataParallel as Sharded
 
     tensors: Dict[str, torch.Tensor] = {}
@@ -107,27 +112,39 @@ def whole_adapter(model: Any) -> WholeAdapter:
 
 
 def sharded(ready: Any) -> Any:
-    """`ready` with its model in shards; what a checkpoint holds of the adapter is laid in before. Raises ConfigError,
-    ModelError."""
+    """`ready` with its model in shards, where the engine cuts it up; what a checkpoint holds of the adapter is laid in
+    before. Raises ConfigError, ModelError."""
     from envdoc.train import checkpoint
 
     check(ready.settings.model.quantization, ready.precision)
     if ready.checkpoint:
         checkpoint.load_adapter(ready.checkpoint, ready.model)
+    if world.here().stage:
+        config = zero.config_of(
+            ready.settings, ready.model, ready.precision.dtype
+        )  # its refusals before the weights
+        return replace(ready, model=zero.cut(ready.model, config)) if world.sharded() else ready
     return replace(ready, model=wrap(ready.model, ready.precision.device))
 
 
-def unsharded(ready: Any, build: Callable[[Any], Any]) -> Any:
-    """`ready` with a model in one piece, in rank 0: the base loaded anew, and the trained adapter on it.
+def unsharded(ready: Any, done: Any, build: Callable[[Any], Any]) -> Any:
+    """`ready` with a model in one piece, in rank 0: the base loaded anew, and the trained adapter on it, or the best
+    one where `done`, the Outcome, says so.
 
     `build` makes base and fresh adapter for a Precision. Every rank must call this. A base that does not fit into one
     GPU is loaded into the machine's memory, where the adapter is judged more slowly.
     """
+    from envdoc.train import checkpoint
+
+    if not world.sharded():
+        zero.let_go()
+        return ready
     gathered = whole_adapter(ready.model)
+    zero.let_go()
     if not world.is_main():
         return ready
     say("Loading the base model in one piece, to prove the adapter on it ...")
-    world.enter(replace(world.here(), strategy="none"))
+    world.enter(replace(world.here(), strategy="none", stage=0))
     precision = ready.precision
     ready = replace(ready, model=None)
     try:
@@ -147,4 +164,6 @@ def unsharded(ready: Any, build: Callable[[Any], Any]) -> Any:
     with torch.no_grad():
         for name, tensor in gathered.tensors.items():
             places[name].copy_(tensor)
+    if done.adapter_step != done.steps:
+        checkpoint.load_adapter(ready.folder / f"{checkpoint.PREFIX}{done.adapter_step}", model)
     return replace(ready, model=model, precision=precision)

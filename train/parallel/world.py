@@ -21,13 +21,14 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class World:
-    """`strategy` is "none" in a single process, else "ddp" or "fsdp"."""
+    """`strategy` is "none" in a single process, else "ddp", "fsdp" or "deepspeed"; `stage` is that of ZeRO."""
 
     rank: int = 0
     size: int = 1
     nodes: int = 1
     strategy: str = "none"
     store: Optional[Any] = None  # torch.distributed.Store
+    stage: int = 0  # 1, 2 or 3 with DeepSpeed
 
 
 _world = World()
@@ -61,8 +62,14 @@ def is_main() -> bool:
 
 
 def sharded() -> bool:
-    """True where the base is cut into shards (FSDP), so that no rank holds a whole model."""
-    return _world.strategy == "fsdp"
+    """True where the base is cut into shards (FSDP, ZeRO-3), so that no rank holds a whole model."""
+    return _world.strategy == "fsdp" or _world.stage == 3
+
+
+def splits_optimizer() -> bool:
+    """True where each rank holds its own part of the optimizer's state (FSDP, ZeRO), and the engine exchanges gradients
+    within the backward pass, in which ranks wait for each other."""
+    return _world.strategy in ("fsdp", "deepspeed")
 
 
 def own_folder(folder: Path) -> Path:
