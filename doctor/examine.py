@@ -67,22 +67,27 @@ def look(
     with contextlib.ExitStack() as children:  # on Ctrl-C and on an error they end first
         runs: List[ProbeRun] = []
 
-        def run_probes(interpreter: Interpreter) -> None:
+        def run_probes(interpreter: Optional[Interpreter] = None) -> None:
             from envdoc.doctor.probes.runner import (  # `--quick` never needs it
                 DEFAULT_PROBES,
                 ProbeRun,
                 proof_probes,
             )
 
-            if not interpreter.error:
+            if interpreter is None or not interpreter.error:
                 names = proof_probes() if is_new else DEFAULT_PROBES
                 run = ProbeRun(target.path, names, on_start=tell, is_new=is_new)
                 runs.append(children.enter_context(contextlib.closing(run)))
 
         # The probes import while files are read here; but nothing else runs beside a measurement.
         early = not (quick or online or deep)
+        if is_new and early:
+            run_probes()  # it was made and installed into a moment ago: it starts, and what it is can wait
         facts = collect(
-            target, quick=quick or is_new, deep=deep, on_interpreter=run_probes if early else None
+            target,
+            quick=quick or is_new,
+            deep=deep,
+            on_interpreter=run_probes if early and not is_new else None,
         )
         snapshot = dataclasses.replace(facts, model=wanted, model_folder=read)
         if online or deep:

@@ -15,6 +15,12 @@ _ASK_DEFAULTS = (
     "print(PyPI.simple_url); print(certifi.where())"
 )
 
+# The pip of a base interpreter reads what that of its virtual environment does, but for this file.
+_LIST_OF_BASE = (
+    "import os, runpy, sys; os.path.exists(os.path.join(sys.prefix, 'pip.conf')) and sys.exit(1); "
+    "sys.argv[1:] = ['config', 'list']; runpy.run_module('pip', run_name='__main__')"
+)
+
 
 @dataclass(frozen=True)
 class PipSettings:
@@ -40,6 +46,18 @@ def list_pip_settings(
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise EnvdocError(lines[-1] if lines else "it printed nothing.")
     return done.stdout
+
+
+def list_pip_settings_of_base(base: Path, environ: Optional[Mapping[str, str]] = None) -> Optional[str]:
+    """What `list_pip_settings` will say of a virtual environment that is made from that interpreter.
+
+    None where it cannot be told: `base` has no pip, or a pip.conf of its own.
+    """
+    try:
+        done = run([str(base), "-c", _LIST_OF_BASE], LIMIT_SECONDS, env=environ)
+    except EnvdocError:
+        return None
+    return done.stdout if done.ok else None
 
 
 def parse_pip_settings(text: str) -> PipSettings:

@@ -67,6 +67,8 @@ class Build:
         self.temporary.mkdir()
         self.log.write_bytes(b"")
         with self._step("environment"):
+            if self.wheelhouse is None:
+                self.installer.look_ahead(Path(self.python.path))
             self._make_environment()
         with self._step("install"):
             self._install()

@@ -38,6 +38,9 @@ class Installer(ABC):
     name = ""
     streams = False  # True where it downloads fast by itself, many files at once
 
+    def look_ahead(self, base: Path) -> None:  # noqa: B027
+        """Begin with what needs no environment yet; `base` is the Python that it is made from. Does not wait."""
+
     def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:  # noqa: B027
         """Make ready for installing into that interpreter's environment; files it needs go to `temporary`."""
 

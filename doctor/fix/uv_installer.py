@@ -3,13 +3,15 @@
 import os
 import shutil
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Set, Tuple
 
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.facts.pip_settings import list_pip_settings_of_base
 from envdoc.doctor.fix.installer import CHECK_SECONDS, STRICT, Installer
-from envdoc.doctor.fix.pip_config import PipConfig, certificates_of, read_pip_config
+from envdoc.doctor.fix.pip_config import PipConfig, certificates_of, parse_pip_config, read_pip_config
 from envdoc.doctor.fix.room import tree_bytes
 from envdoc.doctor.tables.versions import numbers
 
@@ -27,13 +29,19 @@ class UvInstaller(Installer):
         self._config = PipConfig()
         self._cache: Optional[Path] = None
         self._known: Set[str] = set()
+        self._whole: Dict[str, int] = {}  # entry -> its bytes
         self._spare: List[str] = []  # what leads uv to another cache
+        self._told: Optional[Future[Optional[str]]] = None
+
+    def look_ahead(self, base: Path) -> None:
+        """Ask the pip of the base for its configuration: it takes as long as the environment does."""
+        one = ThreadPoolExecutor(1)
+        self._told = one.submit(list_pip_settings_of_base, base)
+        one.shutdown(wait=False)
 
     def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:
         """Read pip's configuration, and see what the cache holds already."""
-        # that pip is new: what it compiles is kept, here and for later generations
-        compiling = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-        self._config = PipConfig() if wheelhouse else read_pip_config(python, compiling)
+        self._config = PipConfig() if wheelhouse else self._read_config(python)
         told = run([self.program, "cache", "dir"], 30.0)
         self._cache = Path(told.stdout.strip()) if told.ok and told.stdout.strip() else None
         self._known = {str(entry) for entry in self._entries()}
@@ -83,7 +91,24 @@ class UvInstaller(Installer):
 
     def arrived(self, environment: Path, temporary: Path) -> int:
         """The entries that are new in uv's cache; what was there before need not arrive."""
-        return sum(tree_bytes(entry) for entry in self._entries() if str(entry) not in self._known)
+        return sum(self._bytes_of(entry) for entry in self._entries() if str(entry) not in self._known)
+
+    def _read_config(self, python: Path) -> PipConfig:
+        told = self._told.result() if self._told is not None else None
+        if told is not None:
+            return parse_pip_config(told)
+        # that pip is new: what it compiles is kept, here and for later generations
+        return read_pip_config(python, {**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
+
+    def _bytes_of(self, entry: Path) -> int:
+        """uv renames an entry to its last name when it is whole: from then on it is measured no more."""
+        name = str(entry)
+        if name in self._whole:
+            return self._whole[name]
+        size = tree_bytes(entry)
+        if not entry.name.startswith(".tmp"):
+            self._whole[name] = size
+        return size
 
     def _entries(self) -> List[Path]:
         if self._cache is None:

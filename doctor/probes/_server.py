@@ -21,20 +21,20 @@ import sys
 import tempfile
 import time
 import types
-import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+from _aside import Aside
 from _bytecode import keep_bytecode, start_ahead
 from _probe import version_of
+from _quiet_fork import die_with, flush, quiet_fork
 from _steps import STEPS
 from library_imports import look_at
 
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"  # torch.cuda.is_available() then asks NVML and leaves CUDA alone
 CUDA_ERROR_NOT_INITIALIZED = 3
-PR_SET_PDEATHSIG = 1
 FORK_GARBAGE = 20_000  # objects between collections; at Python's 700 an import takes a fifth longer
 
 
@@ -47,6 +47,7 @@ class Server:
         self.turns, self.turn_over = os.pipe()
         os.write(self.turn_over, b"." * self.plan["tokens"])
         self.seconds: Dict[str, float] = {}
+        self.asides: Dict[str, Aside] = {}
         self.nvml_check = os.environ.get(NVML_CHECK)
 
     def tell(self, event: Dict[str, Any]) -> None:
@@ -62,7 +63,7 @@ class Server:
         gc.disable()  # nothing of what is imported is garbage; collecting it costs a tenth of the time
         os.environ.setdefault(NVML_CHECK, "1")
         steps = self.steps()
-        self.tell({"modules": [step[1] for step in steps if step[0] == "import"]})
+        self.tell({"modules": [step[1] for step in steps if step[0] in ("import", "hear")]})
         for index, step in enumerate(steps):
             if step[0] == "fork":
                 self.fork(step[1])
@@ -72,6 +73,11 @@ class Server:
                 sys.modules[step[1]] = None  # type: ignore[assignment]  # as if it were not installed
             elif step[0] == "forget":
                 forget(step[1])
+            elif step[0] == "aside":
+                self.asides[step[1]] = Aside(step[1], step[2])
+            elif step[0] == "hear":
+                if not self.hear(step[1]):
+                    break
             else:
                 last = not any(later[:2] == step[:2] for later in steps[index + 1 :])
                 if not self.bring(step[1], step[2], last):
@@ -98,6 +104,7 @@ class Server:
         if not self.plan["modules"]:
             while steps and steps[-1][0] != "fork":
                 steps.pop()
+            steps = [step for step in steps if step[0] != "aside"]
         return steps
 
     def bring(self, module: str, names: Tuple[str, ...], last: bool) -> bool:
@@ -114,6 +121,17 @@ class Server:
             self.tell(
                 {"module": module, "version": version, **seen, "seconds": round(self.seconds[module], 2)}
             )
+        return "error" not in seen
+
+    def hear(self, module: str) -> bool:
+        """Wait for the import that went on aside and tell how it went; False where it failed."""
+        version = version_of(module)
+        if version is None:
+            self.tell({"module": module, "version": None})
+            return True
+        self.tell({"importing": module, "version": version})
+        seen = self.asides[module].result()
+        self.tell({"module": module, "version": version, **seen})
         return "error" not in seen
 
     def warm(self, module: str, names: Tuple[str, ...]) -> None:
@@ -203,32 +221,6 @@ def is_there(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):
         return True
-
-
-def quiet_fork() -> int:
-    """os.fork() without the warning that this process has threads: they are numpy's and idle."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return os.fork()
-
-
-def flush() -> None:
-    """Empty the buffers of the standard streams, or each fork would print them again."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-
-
-def die_with(keeper: int) -> None:
-    """Let the kernel kill this process when its keeper goes; where ctypes is broken that is left to the runner."""
-    try:
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    except Exception:
-        return
-    if os.getppid() != keeper:
-        os._exit(1)
 
 
 def cuda_is_untouched() -> bool:

@@ -9,6 +9,7 @@ from library_imports import NAMES
 LLAMA = ("LlamaForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM")  # what _tiny builds
 
 # ("import", module, names) is told to the runner, and ends everything where it fails; ("warm", ...) is neither.
+# ("aside", module, names) imports in a process of its own from there on; ("hear", module) waits for that and tells it.
 # A module is told at its last step. torch comes first: five of the six probes need it, and it is the likeliest to be
 # broken. transformers comes in two steps, since its tokenizers are there long before its Trainer.
 ALL: Tuple[Tuple[Any, ...], ...] = (
@@ -43,14 +44,16 @@ GPU: Tuple[Tuple[Any, ...], ...] = (
     ("fork", "lora_two_steps"),
 )
 # A new environment on a machine without GPUs: the imports are all that takes time. They go straight to the two steps,
-# with bitsandbytes hidden; it is imported while those run, and then peft once more, with bitsandbytes there.
+# with bitsandbytes and datasets hidden, which those do without. bitsandbytes is imported while they run, and then peft
+# once more, with bitsandbytes there. datasets needs no torch: it is imported while torch is (0.4 s of CPU).
 NEW: Tuple[Tuple[Any, ...], ...] = (
+    ("aside", "datasets", NAMES["datasets"]),
     ("import", "torch", ()),
     ("fork", "torch_runs"),
     ("hide", "bitsandbytes"),
+    ("hide", "datasets"),
     ("import", "safetensors", NAMES["safetensors"]),
     ("import", "tokenizers", NAMES["tokenizers"]),
-    ("import", "datasets", NAMES["datasets"]),
     ("import", "accelerate", NAMES["accelerate"]),
     ("import", "transformers", NAMES["transformers"][:-1]),
     ("fork", "llama_tokenizer"),
@@ -65,5 +68,6 @@ NEW: Tuple[Tuple[Any, ...], ...] = (
     ("fork", "bitsandbytes_runs"),
     ("forget", "peft"),
     ("import", "peft", NAMES["peft"]),
+    ("hear", "datasets"),
 )
 STEPS = {"all": ALL, "gpu": GPU, "new": NEW}
