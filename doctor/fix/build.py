@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.finding import Check, Kind, Severity
+from envdoc.doctor.fix.ahead import Ahead
 from envdoc.doctor.fix.bytecode import link_bytecode, site_packages
 from envdoc.doctor.fix.delivery import deliver
 from envdoc.doctor.fix.failure import Failure
@@ -23,7 +24,7 @@ from envdoc.doctor.fix.installer import Installer, Report
 from envdoc.doctor.fix.journal import now
 from envdoc.doctor.fix.kernel import missing_pins
 from envdoc.doctor.fix.new_environment import make_environment
-from envdoc.doctor.fix.pins import Machine
+from envdoc.doctor.fix.pins import Machine, read_pins
 from envdoc.doctor.fix.pip_config import last_line
 from envdoc.doctor.fix.pip_installer import PipInstaller
 from envdoc.doctor.fix.plan import Plan
@@ -57,6 +58,7 @@ class Build:
 
     def __post_init__(self) -> None:
         self.temporary = self.folder / ".tmp"
+        self.ahead = Ahead(self.temporary / "ahead")
         self.log = self.home / "install.log"
         self.total_bytes = self.download_bytes = 0
         self.seconds: Dict[str, float] = {}
@@ -70,16 +72,19 @@ class Build:
             if self.wheelhouse is None:
                 self.installer.look_ahead(Path(self.python.path))
             self._make_environment()
-        with self._step("install"):
-            self._install()
-        with self._step("bytecode"):
-            linked = self._share_bytecode("torch")
-        self.report("Installed. Checking that a model trains in it.")
-        with ThreadPoolExecutor(1) as beside:  # it takes half a second, and torch's import a whole one
-            asked = beside.submit(self._look_over)
-            with self._step("proof"):
-                checks = prove(str(self._interpreter))
-            seen = asked.result()
+        try:
+            with self._step("install"):
+                self._install()
+            with self._step("bytecode"):
+                linked = self._share_bytecode("torch")
+            self.report("Installed. Checking that a model trains in it.")
+            with ThreadPoolExecutor(1) as beside:  # it takes half a second, and torch's import a whole one
+                asked = beside.submit(self._look_over)
+                with self._step("proof"):
+                    checks = prove(str(self._interpreter))
+                seen = asked.result()
+        finally:
+            self.ahead.end()
         errors = errors_of(checks, accepted_codes)
         if errors:
             raise FixError(
@@ -112,6 +117,10 @@ class Build:
         return self.folder / "bin" / "python"
 
     @property
+    def _machine(self) -> Machine:
+        return Machine(self.profile.python, self.profile.glibc, self.profile.machine)
+
+    @property
     def _uv(self) -> str:
         return self.installer.program if isinstance(self.installer, UvInstaller) else ""
 
@@ -139,6 +148,7 @@ class Build:
 
     def _install_all(self) -> None:
         self.installer.prepare(self._interpreter, self.temporary, self.wheelhouse)
+        self._compile_ahead()
         least = self.profile.cpu_build
         if least is not None:
             self._expect(least.download_bytes, least.venv_bytes)
@@ -157,6 +167,14 @@ class Build:
             self._install_lock(self.profile.cuda_lock)
         if self.with_kernel:
             self._install_kernel()
+
+    def _compile_ahead(self) -> None:
+        """Compile the wheels as they are unpacked, unless a generation of the same lock has done so."""
+        if any(folder.name.endswith(self.profile.lock_sha256[:12]) for folder in self.earlier):
+            return
+        locks = [self.profile.lock, *([self.profile.cuda_lock] if self.profile.cuda_lock else [])]
+        pins = [pin for lock in locks for pin in read_pins(lock.read_text(encoding="utf-8"), self._machine)]
+        self.ahead.start(self.folder, self.installer.unpacked(), pins)
 
     def _expect(self, download_bytes: int, venv_bytes: int) -> None:
         self.download_bytes = download_bytes
@@ -199,7 +217,7 @@ class Build:
             self.total_bytes,
             self.report,
             self.home,
-            Machine(self.profile.python, self.profile.glibc, self.profile.machine),
+            self._machine,
             self.wheelhouse,
             self.download_bytes,
             self.profile.lock,
@@ -212,6 +230,7 @@ class Build:
         """
         with self._step("consistency"):
             linked = self._share_bytecode()
+            shutil.rmtree(str(self.ahead.folder), ignore_errors=True)
             packages = self._packages()
             self._demand_consistency()
             return _Seen(packages, tree_bytes(self.folder), linked)
@@ -236,11 +255,11 @@ class Build:
         return listed
 
     def _share_bytecode(self, package: str = "") -> int:
-        """Take over what earlier generations have compiled, of one package or of all; how many files that were."""
+        """Take over what was compiled ahead and by earlier generations, of one package or of all; how many files."""
         return sum(
             link_bytecode(generation / new.relative_to(self.folder) / package, new / package)
             for new in site_packages(self.folder)
-            for generation in self.earlier
+            for generation in (*self.earlier, self.ahead.folder)
         )
 
 

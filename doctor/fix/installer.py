@@ -56,6 +56,10 @@ class Installer(ABC):
         """Go on without the cache that cannot be used, with one in `temporary`; False where that is no way out."""
         return False
 
+    def unpacked(self) -> str:
+        """A glob pattern of folders, each a whole wheel unpacked, that are there before all are installed; or ""."""
+        return ""
+
     def is_consistent(self, python: Path) -> Tuple[bool, str]:
         """`pip check` of that environment: whether everything fits together, and what was printed."""
         done = run([str(python), "-m", "pip", "check"], CHECK_SECONDS)

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from glob import escape
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Set, Tuple
 
@@ -69,6 +70,10 @@ class UvInstaller(Installer):
         self._cache = temporary / "uv-cache"
         self._spare, self._known = ["--cache-dir", str(self._cache)], set()
         return True
+
+    def unpacked(self) -> str:
+        """uv's archives, by whose last names it has checked their hashes."""
+        return "" if self._cache is None else str(Path(escape(str(self._cache)), "archive-v*", "[!.]*"))
 
     def is_consistent(self, python: Path) -> Tuple[bool, str]:
         """`uv pip check`: whether everything fits together, and what uv says: in 30 ms instead of pip's second."""
