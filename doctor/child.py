@@ -10,6 +10,7 @@ from threading import Thread
 from typing import IO, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from envdoc.doctor.errors import EnvdocError
+from envdoc.doctor.lifeline import Lifeline
 
 try:  # loaded here, since between fork and exec nothing may be imported
     import ctypes
@@ -56,7 +57,8 @@ def run(
 ) -> Completed:
     """Run `argv` in a session of its own and return how it ended; its whole process group dies at the limit.
 
-    It dies with envdoc too, even of SIGKILL, so that no orphan goes on writing where the next run clears up.
+    It dies with envdoc too, even of SIGKILL, and so does what it has started (`python -m venv` starts ensurepip, and
+    that pip), so that no orphan goes on writing where the next run clears up.
 
     Output is decoded as UTF-8 with replacement, since a driver tool may print any bytes; one that prints more than
     OUTPUT_LIMIT_BYTES is ended there.
@@ -64,6 +66,7 @@ def run(
     """
     started = time.monotonic()
     try:
+        lifeline = Lifeline()
         process = subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -72,10 +75,12 @@ def run(
             env=dict(env) if env is not None else None,
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=tied_to(os.getpid()),
+            pass_fds=lifeline.inherited,
+            preexec_fn=_both(tied_to(os.getpid()), lifeline.before_exec),
         )
     except (OSError, ValueError) as error:
         raise EnvdocError(f"`{argv[0]}` could not be started: {error}.") from error
+    lifeline.keep(process)
     pipes = _Pipes(process, stdin.encode() if stdin is not None else None)
     try:
         timed_out = not pipes.ended(timeout_seconds)
@@ -104,6 +109,15 @@ def tied_to(parent: int) -> Callable[[], None]:
         _PRCTL(pr_set_pdeathsig, signal.SIGKILL)
         if os.getppid() != parent:  # it died before we could ask
             os._exit(1)
+
+    return tie
+
+
+def _both(first: Callable[[], None], second: Optional[Callable[[], None]]) -> Callable[[], None]:
+    def tie() -> None:
+        first()
+        if second is not None:
+            second()
 
     return tie
 

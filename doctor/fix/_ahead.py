@@ -30,8 +30,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from _imported import imported
 
-# What imports most of the rest. transformers, peft and huggingface_hub name their parts nowhere. torch comes last of all
-# and of torch its front: where its wheel was the last to arrive, the proof compiles that itself in the meantime.
+# What imports most of the rest. transformers, peft and huggingface_hub name their parts nowhere. torch comes last, and
+# its front last of all: where its wheel was the last to arrive, the proof compiles that itself in the meantime.
 ROOTS = (
     "sympy",
     "networkx",

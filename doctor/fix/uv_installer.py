@@ -30,7 +30,6 @@ class UvInstaller(Installer):
         self._config = PipConfig()
         self._cache: Optional[Path] = None
         self._known: Set[str] = set()
-        self._whole: Dict[str, int] = {}  # entry -> its bytes
         self._spare: List[str] = []  # what leads uv to another cache
         self._told: Optional[Future[Optional[str]]] = None
 
@@ -96,7 +95,15 @@ class UvInstaller(Installer):
 
     def arrived(self, environment: Path, temporary: Path) -> int:
         """The entries that are new in uv's cache; what was there before need not arrive."""
-        return sum(self._bytes_of(entry) for entry in self._entries() if str(entry) not in self._known)
+        return sum(tree_bytes(entry) for entry in self._entries() if str(entry) not in self._known)
+
+    def arriving(self, pid: int) -> Optional[int]:
+        """What the kernel has counted (proc(5), io): a look at 25,000 files a second costs a tenth of uv's own time."""
+        try:
+            lines = Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines()
+            return next(int(line.split(":")[1]) for line in lines if line.startswith("wchar:"))
+        except (OSError, ValueError, StopIteration):
+            return None
 
     def _read_config(self, python: Path) -> PipConfig:
         told = self._told.result() if self._told is not None else None
@@ -105,24 +112,10 @@ class UvInstaller(Installer):
         # that pip is new: what it compiles is kept, here and for later generations
         return read_pip_config(python, {**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
 
-    def _bytes_of(self, entry: Path) -> int:
-        """uv renames an entry to its last name when it is whole: from then on it is measured no more."""
-        name = str(entry)
-        if name in self._whole:
-            return self._whole[name]
-        size = tree_bytes(entry)
-        if not entry.name.startswith(".tmp"):
-            self._whole[name] = size
-        return size
-
     def _entries(self) -> List[Path]:
         if self._cache is None:
             return []
-        return [
-            *self._cache.glob("archive-v*/*"),
-            *self._cache.glob(".tmp*"),
-            *self._cache.glob("archive-v*/.tmp*"),
-        ]
+        return [*self._cache.glob("archive-v*/*"), *self._cache.glob(".tmp*")]
 
 
 def find_uv(environ: Optional[Mapping[str, str]] = None) -> Optional[UvInstaller]:

@@ -49,7 +49,7 @@ FIRST = (
     "torch_runs",
     "library_imports",
 )  # the others all need torch: without it each would hang or die in turn
-NO_PROBES = ("runner", "deep", "endings", "forked", "lifeline", "separate")  # what else lies in this folder
+NO_PROBES = ("runner", "deep", "endings", "forked", "separate")  # what else lies in this folder
 
 MOST_AT_ONCE = 2
 MOST_FORKS = 4  # at once, on a machine with as many cores; each holds a few hundred MB of its own

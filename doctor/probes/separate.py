@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Tuple, Union
 
 from envdoc.doctor.facts.snapshot import ProbeResult
+from envdoc.doctor.lifeline import Lifeline
 from envdoc.doctor.probes.endings import interpret
-from envdoc.doctor.probes.lifeline import Lifeline
 
 STREAMS = ("stdout", "stderr")  # files in the child's folder
 

@@ -1,9 +1,11 @@
 """pip's configuration in uv's words, why an installer failed, and the progress line."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from envdoc.doctor.facts.pip_settings import list_pip_settings, list_pip_settings_of_base
 from envdoc.doctor.fix.failure import failure_of
 from envdoc.doctor.fix.installer import clean_environment, progress_line
 from envdoc.doctor.fix.pip_config import PipConfig, masked, parse_pip_config, read_pip_config
@@ -65,6 +67,19 @@ def test_the_configuration_is_read_from_pip_itself(patient, tmp_path, monkeypatc
         config.find_links,
         config.no_index,
     )
+
+
+def test_the_pip_of_the_base_says_what_that_of_the_environment_will(patient, tmp_path, monkeypatch):
+    """Files and variables alike; nothing where the base has a pip.conf of its own, or no pip."""
+    monkeypatch.setenv("PIP_FIND_LINKS", "/srv/wheels")
+    assert list_pip_settings(patient) == list_pip_settings_of_base(patient)
+    command = [str(patient), "-m", "venv", "--without-pip", "--system-site-packages", str(tmp_path / "base")]
+    subprocess.run(command, check=True)
+    base = tmp_path / "base" / "bin" / "python"
+    (tmp_path / "base" / "pip.conf").write_text("[global]\nindex-url = https://mirror.example/simple\n")
+    assert list_pip_settings_of_base(base) is None
+    subprocess.run([*command[:-2], str(tmp_path / "bare")], check=True)
+    assert list_pip_settings_of_base(tmp_path / "bare" / "bin" / "python") is None
 
 
 def test_passwords_are_masked():

@@ -325,19 +325,31 @@ def test_bitsandbytes_does_not_take_the_gpu_from_the_later_forks(scripts, packag
     assert {BESIDE} == {word for result in results.values() for word in result.data["server"]}
 
 
-def test_nothing_outlives_an_envdoc_that_is_killed(tmp_path):
-    """SIGKILL for the process that started a child: the child goes, and what it has forked in its group."""
-    code = (
-        "import os, sys, time; from envdoc.doctor.probes.separate import start\n"
-        "forks = 'import os, time; os.fork(); os.fork(); print(flush=True); time.sleep(60)'\n"
-        f"child = start([sys.executable, '-c', forks], os.environ, {str(tmp_path)!r})\n"
-        "print(child.pid, flush=True); time.sleep(60)"
+PROBE = "separate.start([sys.executable, '-c', forks], os.environ, folder); time.sleep(60)"
+
+
+@pytest.mark.parametrize("started", [PROBE, "child.run([sys.executable, '-c', forks], 60)"])
+def test_nothing_outlives_an_envdoc_that_is_killed(started, tmp_path):
+    """SIGKILL for the process that started a child: the child goes, and what it has forked in its group.
+
+    So ensurepip goes, which `python -m venv` starts, and what that starts.
+    """
+    forks = (
+        "import os, time; os.fork(); os.fork(); "
+        f"open({str(tmp_path / 'seen')!r}, 'ab', 0).write(b'%d\\n' % os.getpgrp()); time.sleep(60)"
     )
-    envdoc = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    group = int(envdoc.stdout.readline())
+    code = (
+        "import os, sys, time; from envdoc.doctor import child; from envdoc.doctor.probes import separate\n"
+        f"forks, folder = {forks!r}, {str(tmp_path)!r}\n{started}"
+    )
+    envdoc = subprocess.Popen([sys.executable, "-c", code])
     limit = time.monotonic() + 20
-    while (tmp_path / "stdout").stat().st_size < 4 and time.monotonic() < limit:
+    while time.monotonic() < limit:
+        groups = (tmp_path / "seen").read_bytes().split() if (tmp_path / "seen").exists() else []
+        if len(groups) == 4:
+            break
         time.sleep(0.02)
+    (group,) = {int(word) for word in groups}
     os.killpg(group, 0)
     envdoc.kill()
     envdoc.communicate()
@@ -356,3 +368,37 @@ def group_lives(group):
         if int(number) == group and state not in "ZX":
             return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("Dataset = None\n", None),
+        ("raise ImportError('no pyarrow')\n", "ImportError: no pyarrow"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "SIGSEGV"),
+        ("import sys\nsys.exit(3)\n", "the process ended with status 3"),
+    ],
+)
+def test_a_new_environment_imports_datasets_beside_torch(tmp_path, package, monkeypatch, source, error):
+    """However that ends it is told, and costs nobody else a result; the two steps do without it."""
+    monkeypatch.setattr(runner, "GPU_FILES", ())
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "_probe.py").symlink_to(PROBES / "_probe.py")
+    there = (
+        "import importlib.util, _probe\n_probe.finish({'there': bool(importlib.util.find_spec('datasets'))})"
+    )
+    for name in ("torch_runs", "lora_two_steps", "library_imports"):
+        (tmp_path / "scripts" / f"{name}.py").write_text(there)
+    package("torch", "")
+    package("datasets", source)
+    package("peft", "LoraConfig = get_peft_model = PeftModel = None\n")
+    names = ("torch_runs", "lora_two_steps", "library_imports")
+    run = runner.ProbeRun(sys.executable, names, folder=tmp_path / "scripts", is_new=True)
+    try:
+        torch, lora, libraries = run.results()
+    finally:
+        run.close()
+    assert ["ran"] * 3 == [torch.status, lora.status, libraries.status]
+    assert (False, "9.9") == (lora.data["there"], libraries.data["modules"]["datasets"]["version"])
+    assert error == libraries.data["modules"]["datasets"].get("error")
+    assert "error" not in libraries.data["modules"]["peft"]
