@@ -128,9 +128,15 @@ class Crawl:
             module = waiting.pop()
             if module in self.done:
                 continue
-            self.done.add(module)
             found = self.shelf.find(module)
-            code = self.compile(*found) if found is not None else None
+            try:
+                code = self.compile(*found) if found is not None else None
+            except OSError:  # it is not long until it is installed
+                for later in (module, *reversed(waiting)):
+                    self.put_off(later)
+                time.sleep(PAUSE_SECONDS)
+                return
+            self.done.add(module)
             if found is None or code is None:
                 continue
             parent = module.rpartition(".")[0]
@@ -141,21 +147,23 @@ class Crawl:
             waiting += [name for name in reversed(names) if name.startswith(top + ".") and name != parent]
 
     def compile(self, folder: str, source: str) -> Optional[CodeType]:
-        """The code of that module, written where it will be looked for; None where it does not compile."""
-        path, installed = os.path.join(folder, source), os.path.join(self.site, source)
+        """The code of that module, written where it will be looked for; None where it does not compile.
+
+        Raises OSError where it is not installed yet and cannot be linked (a cache on another disk).
+        """
+        installed, path = os.path.join(self.site, source), os.path.join(folder, source)
+        goal = installed if os.path.isfile(installed) else os.path.join(self.staging, source)
+        if goal != installed:
+            os.makedirs(os.path.dirname(goal), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.link(path, goal)
         try:
-            status = os.stat(path)
-            code = compile(Path(path).read_bytes(), installed, "exec", dont_inherit=True)
-        except Exception:  # a file for another Python, or one that is gone: whoever needs it will say so
+            status = os.stat(goal)
+            code = compile(Path(goal).read_bytes(), installed, "exec", dont_inherit=True)
+        except Exception:  # a file for another Python: whoever needs it will say so
             return None
         with contextlib.suppress(OSError):
-            if _is(installed, status):
-                write(installed, code, status)
-            else:
-                staged = os.path.join(self.staging, source)
-                os.makedirs(os.path.dirname(staged), exist_ok=True)
-                os.link(path, staged)
-                write(staged, code, status)
+            write(goal, code, status)
         return code
 
 
@@ -171,14 +179,6 @@ def write(source: str, code: CodeType, status: os.stat_result) -> None:
     with open(part, "xb") as file:
         file.write(MAGIC_NUMBER + header + marshal.dumps(code))
     os.replace(part, goal)
-
-
-def _is(path: str, status: os.stat_result) -> bool:
-    """True where that is the very file."""
-    try:
-        return os.path.samestat(os.stat(path), status)
-    except OSError:
-        return False
 
 
 def _names(folder: str) -> List[str]:

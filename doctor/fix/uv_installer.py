@@ -34,7 +34,7 @@ class UvInstaller(Installer):
         self._told: Optional[Future[Optional[str]]] = None
 
     def look_ahead(self, base: Path) -> None:
-        """Ask the pip of the base for its configuration: it takes as long as the environment does."""
+        """Ask the pip of the base for its configuration: that takes as long as to make the environment."""
         one = ThreadPoolExecutor(1)
         self._told = one.submit(list_pip_settings_of_base, base)
         one.shutdown(wait=False)

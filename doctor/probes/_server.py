@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from _aside import Aside
-from _bytecode import keep_bytecode, start_ahead
+from _bytecode import keep_bytecode
 from _probe import version_of
 from _quiet_fork import die_with, flush, quiet_fork
 from _steps import STEPS
@@ -56,10 +56,8 @@ class Server:
 
     def run(self) -> None:
         """Take every step, wait for the keepers, and end without the libraries' own good-byes."""
-        ahead = None
         if self.plan["bytecode"]:
             keep_bytecode()
-            ahead = start_ahead() if self.plan["steps"] == "new" else None
         gc.disable()  # nothing of what is imported is garbage; collecting it costs a tenth of the time
         os.environ.setdefault(NVML_CHECK, "1")
         steps = self.steps()
@@ -84,8 +82,6 @@ class Server:
                     break
         else:
             self.tell({"done": True})
-        if ahead is not None:
-            ahead.kill()
         os.write(self.turn_over, b".")  # this process computes no more
         while True:
             try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -139,6 +140,18 @@ def test_what_is_installed_meanwhile_is_compiled_in_its_place(unpacked, tmp_path
         child.wait(20),
         [path for path in site.rglob("*") if path.name.endswith(str(child.pid))],
     )
+
+
+def test_what_cannot_be_linked_is_compiled_once_it_is_installed(unpacked, tmp_path):
+    """A cache on another disk: uv copies, and the compiled file is bound to the copy."""
+    site = tmp_path / "site"
+    (tmp_path / "staging").write_text("no folder\n")
+    child = crawl(unpacked, tmp_path / "staging", site)
+    time.sleep(0.3)
+    shutil.copytree(str(unpacked / "archive-v0" / "one" / "torch"), str(site / "torch"))
+    assert wait_for(lambda: {"__init__", "used"} == compiled(site))
+    child.terminate()
+    assert 0 == child.wait(20)
 
 
 @pytest.mark.slow
