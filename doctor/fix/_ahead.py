@@ -1,11 +1,12 @@
 """Compile what a training run imports, from the wheels that uv has unpacked in its cache, while it is at the others.
 
-usage: _ahead.py PLAN.json      started by the interpreter of the new environment; ends by itself, or at SIGTERM
+usage: _ahead.py PLAN      started by the interpreter of the new environment; ends by itself, or at SIGTERM
 
-A plan is {"archives": a glob pattern, "pins": {name: version}, "staging", "site"}. From the roots below it follows the
-imports that each module makes, as `_imported.py` sees them; no module is run. The compiled file goes to `staging`,
-beside a hard link of its source, as if that were the site-packages of an earlier generation (see bytecode.py), and
-once the module is installed into `site` itself. uv renames an archive to its last name when its hash was found right.
+A plan is, in JSON, {"archives": a glob pattern, "pins": {name: version}, "staging", "site"}. From the roots below it
+follows the imports that each module makes, as `_imported.py` sees them; no module is run. The compiled file goes to
+`staging`, beside a hard link of its source, as if that were the site-packages of an earlier generation (bytecode.py),
+and once the module is installed into `site` itself. uv renames an archive to its last name when it has found its hash
+right; a link from there is bound to the very file.
 Python 3.8 standard library only.
 """
 
@@ -205,4 +206,4 @@ def main(plan: Dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    main(json.loads(sys.argv[1]))

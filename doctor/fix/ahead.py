@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Optional, Sequence
 
-from envdoc.doctor.child import tied_to
 from envdoc.doctor.fix.bytecode import site_packages
 from envdoc.doctor.fix.pins import Pin
+from envdoc.doctor.lifeline import Lifeline
 
 _SCRIPT = Path(__file__).parent / "_ahead.py"
 _END_SECONDS = 2.0
@@ -37,18 +37,17 @@ class Ahead:
             "site": str(site),
         }
         with contextlib.suppress(OSError):
-            self.folder.mkdir()
-            file = self.folder / "plan.json"
-            file.write_text(json.dumps(plan), encoding="utf-8")
-            null = subprocess.DEVNULL
+            null, lifeline = subprocess.DEVNULL, Lifeline()
             self._process = subprocess.Popen(
-                [str(environment / "bin" / "python"), "-E", "-s", "-B", str(_SCRIPT), str(file)],
+                [str(environment / "bin" / "python"), "-E", "-s", "-B", str(_SCRIPT), json.dumps(plan)],
                 stdin=null,
                 stdout=null,
                 stderr=null,
                 start_new_session=True,
-                preexec_fn=tied_to(os.getpid()),
+                pass_fds=lifeline.inherited,
+                preexec_fn=lifeline.before_exec,  # and not PR_SET_PDEATHSIG: the thread that starts it ends before it
             )
+            lifeline.keep(self._process)
 
     def end(self) -> None:
         """Let it finish the module that it is at."""

@@ -146,7 +146,8 @@ class Build:
 
     def _install_all(self) -> None:
         self.installer.prepare(self._interpreter, self.temporary, self.wheelhouse)
-        self._compile_ahead()
+        if not any(folder.name.endswith(self.profile.lock_sha256[:12]) for folder in self.earlier):
+            self._compile_ahead()
         least = self.profile.cpu_build
         if least is not None:
             self._expect(least.download_bytes, least.venv_bytes)
@@ -167,9 +168,7 @@ class Build:
             self._install_kernel()
 
     def _compile_ahead(self) -> None:
-        """Compile the wheels as they are unpacked, unless a generation of the same lock has done so."""
-        if any(folder.name.endswith(self.profile.lock_sha256[:12]) for folder in self.earlier):
-            return
+        """Compile the wheels as they are unpacked; what no generation of the same lock has done already."""
         locks = [self.profile.lock, *([self.profile.cuda_lock] if self.profile.cuda_lock else [])]
         pins = [pin for lock in locks for pin in read_pins(lock.read_text(encoding="utf-8"), self._machine)]
         self.ahead.start(self.folder, self.installer.unpacked(), pins)
@@ -227,7 +226,10 @@ class Build:
         torch's come first, as in the proof. Where that is the quicker one it compiles a module itself: neither minds.
         """
         with self._step("bytecode"):
-            linked = self._share_bytecode("torch") + self._share_bytecode()
+            linked = self._share_bytecode("torch")
+            if not linked:  # not even of the same lock: uv's cache was emptied since
+                self._compile_ahead()
+            linked += self._share_bytecode()
         with self._step("consistency"):
             shutil.rmtree(str(self.ahead.folder), ignore_errors=True)
             packages = self._packages()

@@ -94,14 +94,9 @@ def wait_for(condition, seconds=30.0):
 
 def crawl(cache, staging, site):
     """The script at work on that cache."""
-    plan = cache / "plan.json"
     archives = str(cache / "archive-v*" / "[!.]*")
-    plan.write_text(
-        json.dumps(
-            {"archives": archives, "pins": {"torch": "2.0"}, "staging": str(staging), "site": str(site)}
-        )
-    )
-    return subprocess.Popen([sys.executable, "-B", str(SCRIPT), str(plan)])
+    plan = {"archives": archives, "pins": {"torch": "2.0"}, "staging": str(staging), "site": str(site)}
+    return subprocess.Popen([sys.executable, "-B", str(SCRIPT), json.dumps(plan)])
 
 
 def test_what_is_imported_is_compiled_as_if_it_were_installed(unpacked, tmp_path):
