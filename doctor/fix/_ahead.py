@@ -198,6 +198,8 @@ def main(plan: Dict[str, Any]) -> None:
 
     signal.signal(signal.SIGTERM, end)
     os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # sched(7): with autogroups `nice` counts inside a session only
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
     gc.disable()
     warnings.simplefilter("ignore")
     while not crawl.is_over:
