@@ -52,7 +52,9 @@ class Data:
         BUNDLED  # a file or a folder (train/readers); `bundled` is the small set that comes with envdoc
     )
     split: Optional[str] = None  # of a folder with several; `train` is taken where none is named
-    format: Literal["auto", "messages", "alpaca", "sharegpt", "pairs"] = "auto"  # auto looks at the first row
+    format: Literal["auto", "messages", "alpaca", "sharegpt", "pairs", "tokens"] = (
+        "auto"  # auto looks at the first row
+    )
     streaming: bool = (
         False  # read the rows again for each pass instead of holding them: for files of gigabytes
     )

@@ -6,14 +6,18 @@ data is never in memory unless a caller keeps it: `iterate_rows` yields row afte
 """
 
 import hashlib
+import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Collection, Dict, Iterator, Tuple
+from typing import Any, Collection, Dict, Iterator, Optional, Tuple
 
+from envdoc.train import tokenised
 from envdoc.train.config import BUNDLED, Data
 from envdoc.train.errors import DataError
 from envdoc.train.readers import Unreadable, raw_rows
 from envdoc.train.shapes import messages_of, shape_of
+from envdoc.train.tokenised import Encoded, tokens_of
 
 BUNDLED_FILE = Path(__file__).parent / "assets" / "instructions.jsonl"
 BLOCK_BYTES = 1 << 20
@@ -23,10 +27,18 @@ Message = Dict[str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """One conversation. `number` is its line in JSON Lines, its place (from 1) in every other format."""
+    """One conversation, or the ids of one. `number` is its line in JSON Lines, its place (from 1) elsewhere."""
 
     number: int
-    messages: Tuple[Message, ...]
+    messages: Tuple[Message, ...] = ()
+    tokens: Optional[Encoded] = None  # of a row that was tokenised elsewhere, which then has no messages
+
+    @property
+    def content(self) -> bytes:
+        """All that is in the row, its number aside: equal for equal rows."""
+        if self.tokens is not None:
+            return self.tokens.ids.tobytes() + self.tokens.learnt
+        return json.dumps(list(self.messages), sort_keys=True).encode()
 
 
 class StreamedRows(Collection[Row]):
@@ -60,7 +72,10 @@ def read_rows(data: Data) -> Collection[Row]:
 
 
 def iterate_rows(data: Data) -> Iterator[Row]:
-    """Row after row, checked, none of them kept. Raises DataError with the row's number at the first unfit one."""
+    """Row after row, checked, none of them kept.
+
+    Raises DataError with the row's number at the first unfit one, ConfigError for settings that the rows' shape denies.
+    """
     path = data_file(data)
     shape = None if data.format == "auto" else data.format
     number = 0
@@ -70,9 +85,23 @@ def iterate_rows(data: Data) -> Iterator[Row]:
             raise DataError(f"{where} {content.problem}", content.hint)
         if shape is None:
             shape = shape_of(content, where)
-        yield Row(number, messages_of(content, shape, where))
+        if shape == tokenised.SHAPE:
+            tokenised.check(data)
+        yield row_of(number, content, shape, where)
     if not number:
         raise DataError(f"The data file `{path}` holds no row.")
+
+
+def made_elsewhere(rows: Collection[Row]) -> bool:
+    """True for rows of token ids. The first tells, since it gives all others their shape."""
+    return any(row.tokens is not None for row in itertools.islice(rows, 1))
+
+
+def row_of(number: int, content: Any, shape: str, where: str) -> Row:
+    """The row of what a reader yielded. `where` begins each sentence. Raises DataError for an unfit one."""
+    if shape == tokenised.SHAPE:
+        return Row(number, tokens=tokens_of(content, where))
+    return Row(number, messages_of(content, shape, where))
 
 
 def data_sha256(data: Data) -> str:

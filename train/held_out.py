@@ -1,6 +1,5 @@
 """The rows that the adapter is judged by: a file of their own, or a part of the training file, never trained on."""
 
-import json
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -63,12 +62,12 @@ def encode(rows: Collection[Row], trained: Collection[Row], tokenizer: Any, run:
 
     if not rows:
         return None
-    said = Counter(_said(row) for row in rows)
-    again = {text for text in map(_said, trained) if text in said}
+    said = Counter(row.content for row in rows)
+    again = {row.content for row in trained if row.content in said}
     return HeldOut(
         corpus=labels.encode(rows, tokenizer, _judged_by(run.data), run.train.workers),
         fraction=run.data.eval_fraction,
-        repeated=sum(said[text] for text in again),
+        repeated=sum(said[content] for content in again),
     )
 
 
@@ -95,7 +94,3 @@ def line(held_out: HeldOut, run: Run) -> str:
     if held_out.repeated:
         told += f". {held_out.repeated} of them are training rows too, word for word: their loss tells less"
     return f"{told}."
-
-
-def _said(row: Row) -> str:
-    return json.dumps(list(row.messages), sort_keys=True, ensure_ascii=False)

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Collection, Dict, FrozenSet, List, Sequence, Tuple, Union
 
-from envdoc.train import compat, encoders, glm, templates, turns
+from envdoc.train import compat, encoders, glm, templates, tokenised, turns
 from envdoc.train.config import Data
-from envdoc.train.data import Row, data_file, data_sha256
+from envdoc.train.data import Row, data_file, data_sha256, made_elsewhere
 from envdoc.train.errors import DataError
 from envdoc.train.fingerprint import WEIGHTS
 from envdoc.train.token_store import Fingerprint, StoredRows, building, find
@@ -20,7 +20,13 @@ from envdoc.train.turns import MASKED, Labelled, Tokens
 
 SHOWN_ROWS = 5
 FEW_LEARNT = 0.05  # below, most of the computing is spent on text that nothing is learnt from
-SHAPED_BY = ("turns.py", "labels.py", "encoders.py", "glm.py")  # the code that a stored row depends on
+SHAPED_BY = (
+    "turns.py",
+    "labels.py",
+    "encoders.py",
+    "glm.py",
+    "tokenised.py",
+)  # the code that a stored row depends on
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,18 @@ class Corpus:
     stored: bool = False  # encoded by an earlier run, and only read by this one
 
 
-def choose(tokenizer: Any, data: Data) -> Way:
+def choose(tokenizer: Any, data: Data, tokens: bool = False) -> Way:
     """The way that `data.template` and `data.train_on` name; the tokenizer itself stays as it is.
 
-    Raises DataError where the tokenizer lacks what it needs.
+    `tokens` says that the rows hold token ids already. Raises DataError where the tokenizer lacks what it needs.
     """
     if tokenizer.eos_token_id is None:
         raise DataError(
             "The tokenizer of the base model has no end token, so no answer could be taught to end.",
             "Set `eos_token` in its tokenizer_config.json.",
         )
+    if tokens:
+        return Way("none, the rows hold token ids", tokenised.Own(tokenizer), (tokenised.ASSUMED,))
     if data.template == "auto" and glm.speaks(tokenizer):
         return Way(glm.NAME, partial(glm.encode, tokenizer=tokenizer))
     chosen = templates.settle(tokenizer, data.template)
@@ -89,7 +97,7 @@ def encode(rows: Collection[Row], tokenizer: Any, data: Data, workers: Union[int
     Raises DataError, with the row's number, where a template refuses a row, where a row is too long and
     `data.too_long` says error, and where nothing of a row would be learnt.
     """
-    way = choose(tokenizer, data)
+    way = choose(tokenizer, data, made_elsewhere(rows))
     key = _fingerprint(rows, tokenizer, way, data)
     stored = find(key)
     if stored is None:
@@ -178,7 +186,7 @@ def _notes(told: encoders.Told, tokens: int, learnt: int, tokenizer: Any, data: 
         notes.append(
             f"Only {100 * learnt / tokens:.1f}% of the tokens are learnt: most of the work goes into reading questions."
         )
-    stops = _stop_ids(tokenizer)
+    stops = stop_ids(tokenizer)
     strange = {end: count for end, count in told.ends.items() if end not in stops}
     if strange:
         shown = ", ".join(repr(tokenizer.decode([end])) for end in list(strange)[:3])
@@ -190,7 +198,7 @@ def _notes(told: encoders.Told, tokens: int, learnt: int, tokenizer: Any, data: 
     return notes
 
 
-def _stop_ids(tokenizer: Any) -> List[int]:
+def stop_ids(tokenizer: Any) -> List[int]:
     """The tokens at which generation with this model ends: the tokenizer's, and those of its generation_config."""
     stops = {int(tokenizer.eos_token_id)}
     try:
@@ -213,11 +221,11 @@ def _fingerprint(rows: Collection[Row], tokenizer: Any, way: Way, data: Data) ->
     )
     print_.add("settings", way.template, data.max_length, data.train_on, data.too_long)
     print_.add("template", str(way.chat_template))
-    print_.add("stops", *_stop_ids(tokenizer))
+    print_.add("stops", *stop_ids(tokenizer))
     for name, content in tokenizer_identity(tokenizer).items():
         print_.add(name, content)
     for row in rows:
-        print_.add("row", row.number, json.dumps(row.messages))
+        print_.add("row", row.number, row.content)
     return print_.hexdigest()
 
 

@@ -27,7 +27,7 @@ from envdoc.train import (
     trackers,
 )
 from envdoc.train.config import TINY, Run
-from envdoc.train.data import Row, read_rows
+from envdoc.train.data import Row, made_elsewhere, read_rows
 from envdoc.train.errors import ConfigError, SaveError
 from envdoc.train.events import Events
 from envdoc.train.libraries import load_libraries
@@ -301,6 +301,12 @@ def _base_folder(asked: Asked, rows: Sequence[Row], place: Path) -> Path:
     base = place / "base"
     if (asked.resume or not world.is_main()) and base.is_dir():
         return base
+    if made_elsewhere(rows):
+        raise ConfigError(
+            f"`model` is {TINY}, whose tokenizer is made of the rows' text, and those of `{settings.data.path}` hold "
+            "token ids.",
+            "Name the folder of the model whose tokenizer made them: `model=FOLDER`.",
+        )
     partial = place / f"{PARTIAL}base"
     shutil.rmtree(partial, ignore_errors=True)
     tiny.make_tiny(partial, (turn["content"] for row in rows for turn in row.messages), settings.train.seed)

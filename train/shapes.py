@@ -4,6 +4,7 @@
     sharegpt   {"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}], "system": "..."}
     alpaca     {"instruction": "...", "input": "...", "output": "...", "system": "..."}      input and system may miss
     pairs      {"prompt": "...", "completion": "..."}                             or lists of messages in both
+    tokens     {"input_ids": [...]}                                               no text: tokenised.py reads it
 
 Either list may hold `role` and `content`, or `from` and `value`. A `content` may be a list of text parts. Tool calls
 and images are refused, for they would be dropped in silence otherwise.
@@ -12,6 +13,7 @@ and images are refused, for they would be dropped in silence otherwise.
 import json
 from typing import Any, Dict, List, Tuple
 
+from envdoc.train import tokenised
 from envdoc.train.errors import DataError
 from envdoc.train.readers import Unreadable
 
@@ -25,7 +27,13 @@ ROLES = {
 }
 TOOL_ROLES = ("tool", "function", "function_call", "observation", "ipython")
 # The key by which a row is known; of several the first, since `messages` is the finished form.
-SHAPES = {"messages": "messages", "conversations": "sharegpt", "instruction": "alpaca", "completion": "pairs"}
+SHAPES = {
+    "messages": "messages",
+    "conversations": "sharegpt",
+    "instruction": "alpaca",
+    "completion": "pairs",
+    tokenised.IDS: tokenised.SHAPE,
+}
 # What would be lost in silence: a row that holds one of these is meant for another kind of training.
 _TEXT_ONLY = ("envdoc trains on text", "Remove such rows.")
 FOREIGN = {
@@ -48,14 +56,10 @@ def shape_of(content: Any, where: str) -> str:
     for key, shape in SHAPES.items():
         if key in keys:
             return shape
-    if "input_ids" in keys:
-        raise DataError(
-            f"{where} holds token ids (`input_ids`), readable only to their own tokenizer.",
-            "Save the data set before it is tokenised; envdoc tokenises it, and checks the labels, itself.",
-        )
     raise DataError(
         f"{where} has the keys {_some(keys)}, which is none of the shapes known.",
-        "Rows hold `messages`, or `conversations`, or `instruction` and `output`, or `prompt` and `completion`.",
+        "Rows hold `messages`, or `conversations`, or `instruction` and `output`, or `prompt` and `completion`, or, "
+        "tokenised already, `input_ids`.",
     )
 
 
@@ -139,7 +143,7 @@ def _system(content: Dict[str, Any], where: str) -> List[Message]:
 def _turns(content: Dict[str, Any], key: str, where: str) -> List[Message]:
     listed = content.get(key)
     if isinstance(listed, str):  # a table's cell
-        listed = _from_cell(listed, key, where)
+        listed = from_cell(listed, key, where)
     if isinstance(listed, dict) and all(isinstance(column, list) for column in listed.values()):
         # `Sequence` of `datasets` keeps a list of objects as an object of lists.
         listed = [dict(zip(listed, values)) for values in zip(*listed.values())]
@@ -192,7 +196,8 @@ def _part(part: Any, key: str, where: str) -> str:
     )
 
 
-def _from_cell(text: str, key: str, where: str) -> Any:
+def from_cell(text: str, key: str, where: str) -> Any:
+    """What a table's cell holds as JSON. Raises DataError."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -5,8 +5,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from envdoc.train.data import Message, Row
 from envdoc.train.errors import DataError
+from envdoc.train.tokenised import MASKED
 
-MASKED = -100  # torch's cross entropy passes over this label
 PLAIN_QUESTION = "### Instruction:\n{}\n\n### Response:\n"  # assets/templates/plain.jinja says the same
 
 Labelled = Tuple[List[int], List[int], bool]  # ids, labels, and whether all is learnt that was asked for

@@ -1,10 +1,11 @@
 """How long a row is: in tokens, by the tokenizer that will train on it; without one, by an estimate that says so."""
 
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import Any, FrozenSet, Optional, Tuple
 
 from envdoc.train.config import TINY, Run
 from envdoc.train.data import Row
+from envdoc.train.tokenised import Own
 
 BYTES_A_TOKEN = (
     4  # docs/data.md: with three tokenizers on ten texts the true count was 0.6 to 2.2 times bytes / 4
@@ -35,6 +36,10 @@ class Estimate:
         text_bytes = sum(len(message["content"].encode()) for message in row.messages)
         return Length(-(-text_bytes // BYTES_A_TOKEN))
 
+    def of_ids(self, limit: int) -> "Ids":
+        """What measures rows that hold token ids."""
+        return Ids(limit)
+
 
 class Counted:
     """Tokens as `envdoc train` would make them: the same template, the same labels."""
@@ -53,6 +58,7 @@ class Counted:
         tokenizer = load_tokenizer(folder, run.model)
         self._way = choose(tokenizer, run.data)
         self._limit = run.data.max_length
+        self._tokenizer, self._name = tokenizer, folder.name
         self.special = special_texts(tokenizer)
         self.note = f"by the tokenizer of {folder.name}, template: {self._way.template}."
 
@@ -62,6 +68,37 @@ class Counted:
         # The first token is never predicted, so that a label on it teaches nothing.
         learnt = [place for place, label in enumerate(made.labels) if place and label >= 0]
         return Length(len(made.input_ids), len(learnt), sum(place < self._limit for place in learnt))
+
+    def of_ids(self, limit: int) -> "Ids":
+        """What measures rows that hold token ids, and knows the vocabulary that these must be of."""
+        return Ids(limit, self._tokenizer, self._name)
+
+
+class Ids:
+    """Rows that were tokenised elsewhere: what is stored is counted, and with a tokenizer looked up in it."""
+
+    counts = True
+    unit = "tokens"
+    ends: FrozenSet[int]  # ids at which generation with the model stops; none where none is named
+    _own: Optional[Own]
+
+    def __init__(self, limit: int, tokenizer: Any = None, name: str = "") -> None:
+        self._limit = limit
+        self._own, self.ends = None, frozenset()
+        self.note = "as the rows hold them; with --model they are looked up in its vocabulary."
+        if tokenizer is not None:
+            from envdoc.train.labels import stop_ids
+
+            self._own, self.ends = Own(tokenizer), frozenset(stop_ids(tokenizer))
+            self.note = f"as the rows hold them; that the tokenizer of {name} made them no row says."
+
+    def of(self, row: Row) -> Length:
+        """The ids of one row. Raises DataError where one is in no vocabulary of the model."""
+        assert row.tokens is not None
+        if self._own is not None:
+            self._own(row)
+        ids, learnt = row.tokens
+        return Length(len(ids), sum(learnt[1:]), sum(learnt[1 : self._limit]))
 
 
 def measure_of(run: Run) -> Any:

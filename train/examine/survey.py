@@ -5,17 +5,19 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from envdoc.train import tokenised
 from envdoc.train.config import Run
-from envdoc.train.data import Row, data_file
+from envdoc.train.data import Row, data_file, row_of
 from envdoc.train.errors import DataError
 from envdoc.train.examine.comparisons import Comparisons
 from envdoc.train.examine.lengths import Lengths
+from envdoc.train.examine.measure import Ids
 from envdoc.train.examine.remarks import ERROR, INFO, WARNING, Remark, Tally
 from envdoc.train.examine.scripts import Scripts
 from envdoc.train.examine.texts import SAYINGS, marks
 from envdoc.train.progress import say
 from envdoc.train.readers import Unreadable, raw_rows
-from envdoc.train.shapes import messages_of, shape_of
+from envdoc.train.shapes import shape_of
 
 SAY_EVERY_SECONDS = 10.0
 MOST_KINDS = 12  # of refusals told apart; a file of another kind altogether would have one a row
@@ -65,8 +67,8 @@ def survey(run: Run, measure: Any) -> Survey:
         refused=looked.seen - looked.lengths.rows,
         turns=looked.turns,
         lengths=looked.lengths,
-        unit=measure.unit,
-        unit_note=measure.note,
+        unit=looked.measure.unit,
+        unit_note=looked.measure.note,
         learnt_tokens=looked.learnt_tokens,
         characters=looked.characters.total,
         max_length=run.data.max_length,
@@ -89,7 +91,7 @@ class _Pass:
         self.marked: Dict[str, Tally] = {}
         self.turns, self.lengths, self.characters = Lengths(), Lengths(), Lengths()
         self.learnt_tokens = 0
-        self.too_long, self.unlearnt = Tally(), Tally()
+        self.too_long, self.unlearnt, self.endless = Tally(), Tally(), Tally()
         self.scripts, self.comparisons = Scripts(), Comparisons()
 
     def take(self, number: int, content: Any, where: str) -> None:
@@ -100,16 +102,34 @@ class _Pass:
                 raise DataError(f"{where} {content.problem}", content.hint)
             if self.shape is None:
                 self.shape = shape_of(content, where)
-            row = Row(number, messages_of(content, self.shape, where))
+            if self.shape == tokenised.SHAPE and not isinstance(self.measure, Ids):
+                tokenised.check(self.data)
+                self.measure = self.measure.of_ids(self.data.max_length)
+            row = row_of(number, content, self.shape, where)
             length = self.measure.of(row)
         except DataError as error:
             self._refuse(number, error, where)
             return
         self._measured(row, length)
+        if row.tokens is not None:
+            self._look_at_ids(row, row.tokens)
+            return
+        self.turns.add(sum(message["role"] == "user" for message in row.messages), number)
+        self.characters.add(len(row.messages[-1]["content"]), number)
         for code in marks(row.messages, self.measure.special):
             self.marked.setdefault(code, Tally()).add(number)
         self.scripts.add(number, row.messages[-2]["content"], row.messages[-1]["content"])
         self.comparisons.add(row)
+
+    def _look_at_ids(self, row: Row, tokens: tokenised.Encoded) -> None:
+        """Of text nothing is known; what is repeated is found by the ids themselves, each of them a word."""
+        self.turns.add(tokens.answers, row.number)
+        if self.measure.ends and tokens.end not in self.measure.ends:
+            self.endless.add(row.number)
+        first = tokens.learnt.index(1)
+        asked, said = (" ".join(map(str, part)) for part in (tokens.ids[:first], tokens.ids[first:]))
+        turns = [{"role": "user", "content": asked or said}, {"role": "assistant", "content": said}]
+        self.comparisons.add(Row(row.number, tuple(turns)))
 
     def tell_progress(self) -> None:
         """A line now and then, so that a large file is seen to go on."""
@@ -127,8 +147,6 @@ class _Pass:
         self.refusals.setdefault(kind, (problem, error.hint, Tally()))[2].add(number)
 
     def _measured(self, row: Row, length: Any) -> None:
-        self.turns.add(sum(message["role"] == "user" for message in row.messages), row.number)
-        self.characters.add(len(row.messages[-1]["content"]), row.number)
         self.lengths.add(length.tokens, row.number)
         self.learnt_tokens += length.learnt
         is_long = length.tokens > self.data.max_length
@@ -171,6 +189,10 @@ class _Pass:
         if self.unlearnt.count:
             text = "Nothing of {rows} would be learnt: no token of an answer is left."
             found.append(self.unlearnt.remark("nothing-learnt", ERROR, text, "Raise `data.max_length`."))
+        if self.endless.count:
+            text = "{answers} {end} with another token than this model's end token."
+            hint = "What was cut off there, or saved without its end, teaches the model never to stop."
+            found.append(self.endless.remark("no-end", WARNING, text, hint))
         total = self.lengths.total
         if 0 < self.learnt_tokens < FEW_LEARNT * total:
             text = f"Only {self.learnt_tokens / total:.1%} of all tokens are learnt; the rest is questions."

@@ -12,7 +12,7 @@ after such a row, for the report counts them all; training stops at the first.
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from envdoc.train.errors import DataError
 
@@ -23,6 +23,10 @@ FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 COLUMNS = (
     "messages", "conversations", "instruction", "input", "output", "prompt", "completion", "system", "tools",
     "rejected", "label", "kto_tag",
+)  # fmt: skip
+# And of rows that were tokenised elsewhere (tokenised.py); `length` means something else in a table of texts.
+TOKEN_COLUMNS = (
+    "input_ids", "labels", "attention_mask", "length", "seq_len", "completion_mask", "assistant_masks",
 )  # fmt: skip
 
 
@@ -70,6 +74,12 @@ def raw_rows(path: Path, split: Optional[str] = None) -> Iterator[RawRow]:
     ) as error:  # the last two of a packed file that is cut off or damaged
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(f"The data file `{path}` cannot be read: {reason}.") from None
+
+
+def wanted(names: Sequence[str]) -> List[str]:
+    """The columns of a table that are read; all where none is known, so that the refusal can name them."""
+    known = COLUMNS + TOKEN_COLUMNS if "input_ids" in names else COLUMNS
+    return [name for name in names if name in known] or list(names)
 
 
 def _kind(path: Path) -> str:
