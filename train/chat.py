@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from envdoc.train import laid, templates
-from envdoc.train.errors import ConfigError, DataError, first_line
+from envdoc.train.errors import DataError, first_line
 from envdoc.train.laid import Named
 from envdoc.train.libraries import load_libraries
 from envdoc.train.progress import say
@@ -121,25 +121,11 @@ def chat(
 
 def begin(found: Named, quantization: Optional[str], system: Optional[str], how: Sampling) -> Conversation:
     """Base and adapter loaded as they were trained, or in the form that is asked for. Raises TrainError."""
-    from dataclasses import replace
-
     from transformers import set_seed
 
-    from envdoc.train import model as models
-
-    model = found.model
-    if quantization is not None:
-        model = replace(model, quantization=quantization)  # type: ignore[arg-type]
-    try:
-        precision = models.choose_precision(model)
-    except ConfigError as error:
-        model = replace(model, dtype="auto")
-        precision = models.choose_precision(model)
-        say(f"note: {error.message} The base model is loaded in {precision.dtype} instead.")
-    if model.quantization != "none":
-        models.check_quantisation(model.quantization, precision)
     say(f"Loading {found.base} ...")
-    adapted = laid.lay(found, models.load_base(found.base, model, precision))
+    base, _, _ = laid.load_as_it_was(found.base, found.model, quantization)
+    adapted = laid.lay(found, base)
     set_seed(how.seed)
     return Conversation(adapted, laid.load_tokenizer(found), how, system)
 

@@ -2,15 +2,11 @@
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Tuple
 
-from envdoc.train.config import Model
-from envdoc.train.errors import ConfigError, ModelError
-from envdoc.train.laid import base_of, describe
+from envdoc.train.laid import base_of, describe, load_as_it_was
 from envdoc.train.libraries import load_libraries
-from envdoc.train.progress import say
 from envdoc.train.told import Told, find_adapter, read_told
 
 
@@ -57,36 +53,12 @@ def _load_base(
     folder: Path, described: Mapping[str, Any], told: Optional[Told], given: Optional[str]
 ) -> Tuple[Path, Any, Mapping[str, Any]]:
     """The base's folder, the base as it was trained on as far as this machine can, and on what it computes."""
-    from envdoc.train import adapters, witness
-    from envdoc.train.model import load_base
+    from envdoc.train import witness
 
     base_folder, model = base_of(folder, described, told, given)
-    model, precision = _as_it_was(model)
+    base, model, precision = load_as_it_was(base_folder, model)
     _same_threads(told, precision)
-    base = load_base(base_folder, model, precision)
-    base = adapters.prepare(
-        base, model, False
-    )  # as in training: norms and head in fp32 answer a little otherwise
     return base_folder, base, witness.place(precision.device, precision.dtype, model.quantization)
-
-
-def _as_it_was(model: Model) -> Tuple[Model, Any]:
-    """The model as trained, or, with a note, in what this machine can compute in."""
-    from envdoc.train.model import check_quantisation, choose_precision
-
-    try:
-        precision = choose_precision(model)
-    except ConfigError as error:
-        model = replace(model, dtype="auto")
-        precision = choose_precision(model)
-        say(f"note: {error.message} The base model is loaded in {precision.dtype} instead.")
-    if model.quantization != "none":
-        try:
-            check_quantisation(model.quantization, precision)
-        except ModelError as error:
-            say(f"note: {error.message} The base model is loaded unquantised instead.")
-            model = replace(model, quantization="none")
-    return model, precision
 
 
 def _same_threads(told: Optional[Told], precision: Any) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from envdoc.train.config import Model
-from envdoc.train.errors import AdapterError, ModelError, first_line
+from envdoc.train.errors import AdapterError, ConfigError, ModelError, first_line
+from envdoc.train.progress import say
 from envdoc.train.told import CONFIG_FILE, Told, find_adapter, read_told
 
 
@@ -80,6 +81,36 @@ def base_of(
         raise AdapterError(
             f"The base model of `{folder}` cannot be used: {error.message}", moved or error.hint
         ) from None
+
+
+def load_as_it_was(base: Path, model: Model, quantization: Optional[str] = None) -> Tuple[Any, Model, Any]:
+    """The base as it was trained on, prepared as in training; what it was loaded as; and its Precision.
+
+    Where this machine cannot compute so, another dtype, or no quantisation, with a note. `quantization` is one that
+    somebody asks for in place of that of training: then it is that or nothing. Raises TrainError.
+    """
+    from envdoc.train import adapters
+    from envdoc.train import model as models
+
+    if quantization is not None:
+        model = replace(model, quantization=quantization)  # type: ignore[arg-type]
+    try:
+        precision = models.choose_precision(model)
+    except ConfigError as error:
+        model = replace(model, dtype="auto")
+        precision = models.choose_precision(model)
+        say(f"note: {error.message} The base model is loaded in {precision.dtype} instead.")
+    if model.quantization != "none":
+        try:
+            models.check_quantisation(model.quantization, precision)
+        except ModelError as error:
+            if quantization is not None:
+                raise
+            say(f"note: {error.message} The base model is loaded unquantised instead.")
+            model = replace(model, quantization="none")
+    loaded = models.load_base(base, model, precision)
+    # Norms and head in fp32 answer a little otherwise.
+    return adapters.prepare(loaded, model, checkpointing=False), model, precision
 
 
 def lay(named: Named, base: Any) -> Any:

@@ -143,3 +143,47 @@ def test_chat_answers_what_was_trained_and_without_the_adapter_something_else(tr
     again = done.stdout[after:].split("\n", 1)[1].split("`/what`")[0]
     assert first == again
     assert first != base
+
+
+LOADED = """
+import contextlib, dataclasses, io
+from pathlib import Path
+from envdoc.train import chat, laid, model
+from envdoc.train.errors import ModelError
+found = laid.find(Path("runs/nf4"), None)
+seen = {}
+def loaded(name, quantization=None, **settings):
+    as_it_was = dataclasses.replace(found, model=dataclasses.replace(found.model, **settings))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            base = chat.begin(as_it_was, quantization, None, chat.Sampling(1, 0, 1, 0)).model.get_base_model()
+    except ModelError as error:
+        seen[name] = error.message.split(",")[0]
+        return
+    layer = base.model.layers[0]
+    seen[name] = [str(layer.input_layernorm.weight.dtype)[6:], type(layer.mlp.up_proj.base_layer).__name__,
+                  said.getvalue().count("note:")]
+loaded("full", dtype="bf16")
+loaded("lean", dtype="bf16", preparation="lean")
+loaded("fp16", dtype="fp16")
+loaded("asked for", quantization="none", dtype="bf16")
+def broken(kind, precision):
+    raise ModelError(f"`model.quantization` is {kind}, and bitsandbytes is broken.")
+model.check_quantisation = broken
+loaded("cannot be", dtype="bf16")
+loaded("cannot be and is asked for", quantization="4bit")
+print(json.dumps(seen))
+"""
+
+
+def test_a_base_is_loaded_as_it_was_trained_on_or_as_this_machine_can(trained, inside):
+    """Prepared as in training: norms in fp32, or lean; told where dtype or quantisation cannot be; refused if asked."""
+    assert {
+        "full": ["float32", "Linear4bit", 0],
+        "lean": ["bfloat16", "Linear4bit", 0],
+        "fp16": ["float32", "Linear4bit", 1],
+        "asked for": ["bfloat16", "Linear", 0],
+        "cannot be": ["bfloat16", "Linear", 1],
+        "cannot be and is asked for": "`model.quantization` is 4bit",
+    } == inside(trained, LOADED)

@@ -18,8 +18,10 @@ from envdoc.train import batches, glm
 from envdoc.train.config import Data, Model
 from envdoc.train.data import Row
 from envdoc.train.fingerprint import code_sha256
+from envdoc.train.errors import DataError
 from envdoc.train.labels import Tokens, encode
 from envdoc.train.model import choose_precision, load_base, load_tokenizer
+from envdoc.train.tokenised import tokens_of
 
 folder = Path("mini").absolute()
 chosen = Model(path="mini", trust_remote_code=True, revision=code_sha256(folder))
@@ -43,6 +45,15 @@ def one(row, left=0, right=0):
 def apart(first, second):
     return float((first - second).abs().max())
 
+ids = list(corpus.rows[0].input_ids)
+def saved(ids):  # as ChatGLM-Tuning's tokenize_dataset_rows.py did
+    row = {"input_ids": ids, "seq_len": 1 + ids.index(tokenizer.bos_token_id)}
+    return encode([Row(9, tokens=tokens_of(row, "row 9,"))], tokenizer, Data()).rows[0]
+try:
+    twice = saved([*ids, *ids]).number
+except DataError as error:
+    twice = error.message
+
 with torch.no_grad():
     alone = base(input_ids=torch.tensor([list(corpus.rows[0].input_ids)])).logits[0]
     other = base(input_ids=torch.tensor([[20, *list(corpus.rows[0].input_ids)[1:]]])).logits[0]
@@ -55,6 +66,8 @@ print(json.dumps({
     "learnt": ["".join(tokenizer.convert_ids_to_tokens([label for label in row.labels if label >= 0]))
                for row in corpus.rows],
     "template": corpus.template,
+    "saved": saved(ids).labels == list(corpus.rows[0].labels),
+    "twice": twice,
     "dtypes": sorted({str(parameter.dtype) for parameter in base.parameters()}),
     "none_is_pad": apart(alone, one(corpus.rows[0])),
     "right": apart(alone, one(corpus.rows[0], right=5)),
@@ -79,13 +92,17 @@ def mini(inside, tmp_path_factory):
 
 
 def test_what_it_is_fed_is_what_its_own_chat_would_write(mini, inside):
-    """Question, [GMASK] <sop>, answer, <eop>; earlier turns as rounds; padding on either side changes no logit."""
+    """Question, [GMASK] <sop>, answer, <eop>, from text or from the seed's own rows; padding changes no logit."""
     seen = inside(mini, LOOK)
 
     # Its tokenizer knows no character beyond 504: each of them is shown as \u01f9.
     rounds = "S\n[Round 0]\n问：a\n答：b\n[Round 1]\n问：c\n答：[gMASK]<sop>d<eop>"
     assert ["12[gMASK]<sop>345<eop>", re.sub("[问答：]", "\u01f9", rounds)] == seen["texts"]
     assert (["345<eop>", "d<eop>"], "ChatGLM's own") == (seen["learnt"], seen["template"])
+    assert (True, "Row 9 holds the token 4 (<sop>) 2 times, and") == (
+        seen["saved"],
+        seen["twice"].split(" this")[0],
+    )
     assert ["torch.float32"] == seen["dtypes"]
     for name in ("none_is_pad", "right", "left", "batch"):
         assert 1e-4 > seen[name], (name, seen)
