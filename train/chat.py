@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
-from envdoc.train import laid, templates
+from envdoc.train import compat, laid, templates
 from envdoc.train.errors import DataError, first_line
 from envdoc.train.laid import Named
 from envdoc.train.libraries import load_libraries
@@ -144,7 +144,7 @@ def template_end(tokenizer: Any) -> Optional[int]:
     """The special token that the template sets behind an answer: trained as its end, whatever `eos_token` says."""
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     try:
-        text = tokenizer.apply_chat_template(said, tokenize=False)
+        text = compat.render_chat(tokenizer, said)
     except Exception:  # no template, or one that refuses so short a talk
         return None
     special = set(tokenizer.all_special_ids)

@@ -10,7 +10,7 @@ import importlib.metadata
 import inspect
 import os
 import warnings
-from typing import Any, Dict, Optional, Tuple, Type
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 LIBRARIES = (
     "torch",
@@ -133,6 +133,41 @@ def prepare_quantised(base: Any) -> Any:
     from peft import prepare_model_for_kbit_training
 
     return prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+
+
+def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], prompt: bool = False) -> str:
+    """A conversation in the tokenizer's chat template. Raises what the template raises.
+
+    transformers before 4.34 has no templates: the same is then rendered by Jinja, in the sandbox that 4.34 took.
+    """
+    if hasattr(tokenizer, "apply_chat_template"):
+        return str(
+            tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+        )
+    from jinja2.exceptions import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise TemplateError(message)
+
+    sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    sandbox.globals["raise_exception"] = refuse
+    template = sandbox.from_string(str(tokenizer.chat_template))
+    return template.render(messages=messages, add_generation_prompt=prompt, **tokenizer.special_tokens_map)
+
+
+def optimizer_of(trainer: Any) -> Tuple[Any, Dict[str, Any]]:
+    """The class that `optim` names, and its arguments: asked for the model too since transformers 4.38."""
+    kind = type(trainer).get_optimizer_cls_and_kwargs
+    asks_model = "model" in inspect.signature(kind).parameters
+    return kind(trainer.args, trainer.model) if asks_model else kind(trainer.args)  # type: ignore[no-any-return]
+
+
+def knows_argument(name: str) -> bool:
+    """Whether TrainingArguments takes it: 4.33 has neither `lr_scheduler_kwargs` nor `neftune_noise_alpha`."""
+    from transformers import TrainingArguments
+
+    return name in inspect.signature(TrainingArguments).parameters
 
 
 def trainer_arguments(values: Dict[str, Any]) -> Any:

@@ -31,10 +31,20 @@ def arguments(run: Run, total: int, precision: Precision) -> Dict[str, Any]:
     values: Dict[str, Any] = {
         "optim": NAMES["adamw_fused" if fuses(run, precision) else train.optimizer],
         "lr_scheduler_type": schedule(train.schedule),
-        "lr_scheduler_kwargs": schedule_arguments(train, total),
     }
-    if train.neftune_alpha > 0:
-        values["neftune_noise_alpha"] = train.neftune_alpha
+    asked = {
+        "lr_scheduler_kwargs": (f"`train.schedule` is {train.schedule}", schedule_arguments(train, total)),
+        "neftune_noise_alpha": ("`train.neftune_alpha` is above 0", train.neftune_alpha),
+    }
+    for name, (said, value) in asked.items():
+        if value and not compat.knows_argument(name):
+            raise ConfigError(
+                f"{said}, and transformers {compat.version_of('transformers')} cannot be told so: its "
+                f"TrainingArguments have no `{name}`.",
+                "Leave it out, or train with a newer transformers (`envdoc profiles` lists what is at hand).",
+            )
+        if value:
+            values[name] = value
     return values
 
 
@@ -84,9 +94,8 @@ def schedule_arguments(train: Train, total: int) -> Dict[str, Any]:
 def make_loraplus(trainer: Any, run: Run) -> Any:
     """The trainer's own optimizer with B `lora.plus_ratio` times as fast as A (LoRA+), by peft."""
     from peft.optimizers import create_loraplus_optimizer
-    from transformers import Trainer
 
-    kind, values = Trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
+    kind, values = compat.optimizer_of(trainer)
     return create_loraplus_optimizer(
         trainer.model,
         kind,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from envdoc.train import glm
+from envdoc.train import compat, glm
 from envdoc.train.errors import DataError, SaveError
 
 FOLDER = Path(__file__).parent / "assets" / "templates"
@@ -128,7 +128,7 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> List[in
     """A conversation that ends with a question, as the ids behind which the model answers: samples and chat ask so."""
     if glm.speaks(tokenizer):
         return list(glm.prompt_ids(messages, tokenizer))
-    text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    text = compat.render_chat(tokenizer, messages, prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])  # the template wrote them
 
 
@@ -160,6 +160,6 @@ def _rendered(tokenizer: Any, template: Any) -> Optional[str]:
     dressed = copy.copy(tokenizer)
     dressed.chat_template = template
     try:
-        return str(dressed.apply_chat_template(list(SAMPLE), tokenize=False))
+        return compat.render_chat(dressed, SAMPLE)
     except Exception:  # jinja2's errors, and whatever a template raises
         return None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+from envdoc.train import compat
 from envdoc.train.data import Message, Row
 from envdoc.train.errors import DataError
 from envdoc.train.tokenised import MASKED
@@ -135,7 +136,7 @@ def _said(
 
 def _render(tokenizer: Any, messages: List[Message], number: int, prompt: bool = False) -> str:
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
+        return compat.render_chat(tokenizer, messages, prompt)
     except Exception as error:  # jinja2.TemplateError, and whatever a template's own code raises
         raise DataError(
             f"The chat template of the base model refuses row {number}: {error}.",

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 
 import pytest
 from train_children import receipt
@@ -98,27 +99,73 @@ def test_gradients_that_are_not_finite_stop_before_the_weights_do(forked, tmp_pa
         assert "Traceback" not in done.stderr
 
 
-def test_a_diverging_run_stops_and_may_be_told_not_to(forked, tmp_path):
-    """With the rule's numbers made small the noise of a real run counts: exit 1 and the key that lets it go on."""
-    text = """
-import runpy
-from envdoc.train import divergence
-divergence.WINDOW, divergence.RISE = 12, 0.0
-sys.exit(runpy.run_path(sys.argv[0])["main"](sys.argv[1:]))
-"""
-    words = [*RUN, "train.learning_rate=1e-6"]
+# A base that knows its rows: the tiny model, trained whole for a second.
+LEARNT_BASE = r"""
+from pathlib import Path
+import torch
+from envdoc.train.batches import pad
+from envdoc.train.config import Data
+from envdoc.train.data import read_rows
+from envdoc.train.labels import encode
+from envdoc.train.tiny import make_tiny
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    stopped = forked.finish(words, tmp_path, text=text)
-    on = forked.finish([*words, "train.stop_when_diverging=false"], tmp_path, text=text)
+torch.set_num_threads(1)
+rows = [{"instruction": f"Say {n}", "output": f"I say {n} and {n} again"} for n in range(100, 164)]
+Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+data = Data(path="rows.jsonl")
+text = read_rows(data)
+make_tiny(Path("base"), [turn["content"] for row in text for turn in row.messages], 0)
+tokenizer = AutoTokenizer.from_pretrained("base")
+model = AutoModelForCausalLM.from_pretrained("base").train()
+rows = list(encode(text, tokenizer, data).rows)
+optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+for step in range(40):
+    loss = model(**pad(rows[step % 4 :: 4], tokenizer.pad_token_id)).loss
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+model.save_pretrained("base")
+print(float(loss.detach()))
+"""
+
+
+def test_a_diverging_run_stops_and_may_be_told_not_to(forked, inside, tmp_path):
+    """A learning rate of 0.1 wrecks a base that knew its rows, with finite losses: stopped, or let go on by the key."""
+    assert 0.5 > inside(tmp_path, LEARNT_BASE)
+    words = [
+        "train",
+        "model=base",
+        "data=rows.jsonl",
+        "name=run",
+        "overwrite=true",
+        "train.learning_rate=0.1",
+    ]
+    words += [
+        "train.schedule=constant",
+        "train.warmup_fraction=0",
+        "train.batch_size=2",
+        "train.accumulation=1",
+    ]
+    words += ["train.steps=54", "train.gradient_checkpointing=false"]
+
+    stopped = forked.finish(words, tmp_path)
+    report = (tmp_path / "runs/run/report.html").read_text(encoding="utf-8")
+    on = forked.finish([*words, "train.stop_when_diverging=false"], tmp_path)
 
     assert (1, 0) == (stopped.returncode, on.returncode), stopped.stderr + on.stderr
     message, hint = stopped.stderr.splitlines()[-2:]
-    assert (
-        message.startswith("error: The loss at step ")
-        and "so training is diverging and stopped there" in message
+    assert re.match(
+        r"error: The loss at step 5[1-4] is \d\.\d{4}: it was \d\.\d\d or more in each of the last 50",
+        message,
     )
+    assert "so training is diverging and stopped there" in message
     assert hint.endswith("If that rise is meant to be, set `train.stop_when_diverging=false`.")
-    assert (tmp_path / "runs/default/adapter").exists()
+    assert (tmp_path / "runs/run/adapter").exists()
+    assert '<span class="verdict bad">diverged</span>' in report
+    for part in ("so training is diverging and stopped there", "of 54", "<polyline", "What was trained"):
+        assert part in report, part
+    assert "How to use it" not in report and "Proof that" not in report
 
 
 def test_the_first_module_is_found_and_fp16_told(inside, tmp_path):
@@ -202,6 +249,9 @@ def test_no_false_alarm(finished):
         "mostly hard": ([0.3 if chance.random() < 0.2 else 6.5 for _ in range(20000)], 32000),
         "worse than knowing nothing at first": (healthy(5, 300, 2.0, 0.1, start=60.0), 32000),
         "never learns": ([10.4 + chance.gauss(0, 0.3) for _ in range(1000)], 32000),
+        "one easy row, and that the first": (
+            [0.3, *[0.3 if chance.random() < 0.2 else 6.5 for _ in range(500)]], 32000,
+        ),
         "learnt by heart, then new rows": ([*healthy(6, 300, 0.01, 0.5), *healthy(7, 300, 1.5, 0.3)], 32000),
     }  # fmt: skip
 
@@ -222,6 +272,15 @@ def test_a_lost_run_is_seen(after, at_most):
     stopped = fed([*healthy(8, 200, 1.0, 0.2), *after])
 
     assert stopped is not None and 200 < stopped <= at_most
+
+
+def test_a_run_that_is_lost_at_once_is_seen():
+    """From the second update on it is far above the base's own loss: no best of its own is needed for that."""
+    chance = random.Random(9)
+    lost = [0.04, *[3.0 + chance.gauss(0, 0.3) for _ in range(200)]]
+
+    assert WINDOW + 1 == fed(lost, vocabulary=345)
+    assert 2 + ABSURD_UPDATES == fed([1.2, 8.0, *[1000.0 + at for at in range(100)]])
 
 
 def test_fp16_that_never_finds_a_scale_is_told_and_stopped(inside, tmp_path):

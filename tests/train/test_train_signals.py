@@ -26,8 +26,11 @@ sys.exit(runpy.run_path(sys.argv[0])["main"](sys.argv[1:]))
 
 
 def test_the_signals_of_batch_systems_save_first(forked, tmp_path):
-    """SIGTERM (systemd, Kubernetes, scancel) and SIGUSR1 (Slurm, before the time is up), both sent twice at once."""
-    for number in (signal.SIGTERM, signal.SIGUSR1):
+    """SIGTERM (systemd, Kubernetes, scancel), SIGUSR1 (Slurm, before the time is up), Ctrl-C: each sent twice at once.
+
+    The report tells where it stopped, with the losses so far, and claims neither an adapter nor a proof.
+    """
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         folder = tmp_path / str(int(number))
         folder.mkdir()
         run = forked.start(RUN, folder)
@@ -39,9 +42,21 @@ def test_the_signals_of_batch_systems_save_first(forked, tmp_path):
         message, hint = run.stderr.splitlines()[-2:]
         assert message.startswith("error: Stopped at step ") and message.endswith("is whole.")
         assert "hint: Go on with the same command and --resume." == hint
-        assert "a second signal stops it at once" in run.stderr
+        assert (
+            "press Ctrl-C again" if number == signal.SIGINT else "a second signal stops it at once"
+        ) in run.stderr
         (saved,) = (folder / "runs/default").glob("checkpoint-*")
         assert f"checkpoint-{step_of(folder)}" == saved.name
+        report = (folder / "runs/default/report.html").read_text(encoding="utf-8")
+        assert '<span class="verdict open">stopped</span>' in report
+        for part in (
+            f"Stopped at step {step_of(folder)} of 40",
+            "of 40</strong>",
+            "<polyline",
+            "What was trained",
+        ):
+            assert part in report, part
+        assert "How to use it" not in report and "Proof that" not in report
 
 
 @pytest.mark.slow
