@@ -92,6 +92,10 @@ def _build(name: str, kind: Any, folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
         return kind(SummaryWriter(log_dir=str(folder / "tensorboard")))
+    if name == "mlflow":
+        # Asking for MLflow is asking for one's own server; its makers' telemetry goes elsewhere: six packets of a run
+        # of three updates (3.17.2, scripts/prove-trackers).
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if name == "swanlab":
         import swanlab
 
