@@ -158,7 +158,9 @@ def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], prompt: b
 
 def optimizer_of(trainer: Any) -> Tuple[Any, Dict[str, Any]]:
     """The class that `optim` names, and its arguments: asked for the model too since transformers 4.38."""
-    kind = type(trainer).get_optimizer_cls_and_kwargs
+    from transformers import Trainer
+
+    kind = Trainer.get_optimizer_cls_and_kwargs
     asks_model = "model" in inspect.signature(kind).parameters
     return kind(trainer.args, trainer.model) if asks_model else kind(trainer.args)  # type: ignore[no-any-return]
 

@@ -7,6 +7,7 @@ import torch
 
 from envdoc.train import compat
 from envdoc.train.batches import Batch, halve
+from envdoc.train.parallel import world
 
 # RuntimeErrors that are no OutOfMemoryError and mean it: the CPU's allocator; CUDA and cuBLAS when they cannot get
 # memory past torch's allocator; a C++ library.
@@ -51,3 +52,23 @@ def let_go(model: Any) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def full_anywhere(full: Optional[str]) -> Optional[str]:
+    """Whose memory is full in any rank, the same answer in all of them: they repeat the update together."""
+    if world.splits_optimizer():  # the others wait inside a pass, and cannot be asked
+        return full
+    last = world.most(world.rank() + 1 if full else 0)
+    return full if full or last == 0 else f"rank {last - 1}"
+
+
+def size(parts: List[Batch]) -> int:
+    """The largest pass: its rows where each has a line of its own, else its tokens."""
+    return max(
+        len(ids) if "attention_mask" in part else ids.numel() for part in parts for ids in [part["input_ids"]]
+    )
+
+
+def drops(model: Any) -> bool:
+    """True where a repeated pass draws another dropout."""
+    return any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())

@@ -9,7 +9,6 @@ runs/NAME/
 """
 
 import dataclasses
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence
@@ -27,8 +26,8 @@ from envdoc.train import (
     trackers,
 )
 from envdoc.train.config import TINY, Run
-from envdoc.train.data import Row, made_elsewhere, read_rows
-from envdoc.train.errors import ConfigError, SaveError
+from envdoc.train.data import Row, read_rows
+from envdoc.train.errors import ConfigError
 from envdoc.train.events import Events
 from envdoc.train.libraries import load_libraries
 from envdoc.train.parallel import own_files, world
@@ -107,6 +106,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     """Everything up to the model with its adapter; `place` is where the tiny model is made."""
     from envdoc.train import model as models
     from envdoc.train import optimizers
+    from envdoc.train.base_folder import folder_of
     from envdoc.train.estimate.settle import settle
     from envdoc.train.fast.precision import settled
     from envdoc.train.fingerprint import base_fingerprint
@@ -127,7 +127,7 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
             run_folder.make_folder(asked.folder)
         own_files.check_shared(asked.folder)
     with world.main_first():
-        base_folder = _base_folder(asked, rows, place)
+        base_folder = folder_of(asked, rows, place)
         tokenizer = models.load_tokenizer(base_folder, settings.model)
         rows, apart = held_out.split(rows, settings)
         corpus = encode(rows, tokenizer, settings.data, settings.train.workers)
@@ -288,30 +288,3 @@ def _callbacks(ready: Ready, trainer: Any, events: Events) -> List[Any]:
     if ready.settings.report.to and world.is_main():
         callbacks.append(trackers.make(ready.settings.report.to, trainer, ready.folder))
     return callbacks
-
-
-def _base_folder(asked: Asked, rows: Sequence[Row], place: Path) -> Path:
-    """The base's folder; the tiny model is made in the run's own, so that the adapter's base stays there."""
-    from envdoc.train.checkpoint import PARTIAL, replace_folder
-    from envdoc.train.model import check_folder
-
-    settings = asked.settings
-    if settings.model.path != TINY:
-        return check_folder(settings.model)
-    base = place / "base"
-    if (asked.resume or not world.is_main()) and base.is_dir():
-        return base
-    if made_elsewhere(rows):
-        raise ConfigError(
-            f"`model` is {TINY}, whose tokenizer is made of the rows' text, and those of `{settings.data.path}` hold "
-            "token ids.",
-            "Name the folder of the model whose tokenizer made them: `model=FOLDER`.",
-        )
-    partial = place / f"{PARTIAL}base"
-    shutil.rmtree(partial, ignore_errors=True)
-    tiny.make_tiny(partial, (turn["content"] for row in rows for turn in row.messages), settings.train.seed)
-    try:
-        replace_folder(partial, base)
-    except OSError as error:
-        raise SaveError(f"`{base}` cannot be written: {error.strerror}.") from None
-    return base

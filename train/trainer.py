@@ -44,14 +44,6 @@ def total_steps(units: int, train: Train) -> int:
     return train.steps or train.epochs * steps_per_epoch(units, train)
 
 
-def _full_anywhere(full: Optional[str]) -> Optional[str]:
-    """Whose memory is full in any rank, the same answer in all of them: they repeat the update together."""
-    if world.splits_optimizer():  # the others wait inside a pass, and cannot be asked
-        return full
-    last = world.most(world.rank() + 1 if full else 0)
-    return full if full or last == 0 else f"rank {last - 1}"
-
-
 class AdapterTrainer(Trainer):  # type: ignore[misc]
     """Trains the adapter of `model`; `identity` is written into each checkpoint."""
 
@@ -146,7 +138,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
                 full = out_of_memory.of_whom(error)
                 if full is None:
                     raise
-            full = _full_anywhere(full)
+            full = out_of_memory.full_anywhere(full)
             if full is None:
                 break
             self._halve(mine, full)
@@ -204,7 +196,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""
         before = out_of_memory.cut(batches, self.halvings)
         after = out_of_memory.cut(batches, self.halvings + 1)
-        step, was, now = self.state.global_step + 1, _size(before), _size(after)
+        step, was, now = self.state.global_step + 1, out_of_memory.size(before), out_of_memory.size(after)
         word = "rows" if "attention_mask" in batches[0] else "tokens"
         if len(before) == len(after) or world.splits_optimizer():
             kept = checkpoint.newest(self.folder)
@@ -225,7 +217,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         say(
             f"note: Out of memory ({full}) at step {step} with {was} {word} in a pass; going on with {now}, and as "
             "many more passes an update. The update is the same"
-            + (", but for the dropout drawn." if _drops(self.model) else ".")
+            + (", but for the dropout drawn." if out_of_memory.drops(self.model) else ".")
         )
 
     def create_optimizer(self, *given: Any) -> Any:
@@ -291,14 +283,3 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: Trainer's formula takes the frozen base for trained."""
         return 0
-
-
-def _size(parts: List[Batch]) -> int:
-    """The largest pass: its rows where each has a line of its own, else its tokens."""
-    return max(
-        len(ids) if "attention_mask" in part else ids.numel() for part in parts for ids in [part["input_ids"]]
-    )
-
-
-def _drops(model: Any) -> bool:
-    return any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in model.modules())

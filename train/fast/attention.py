@@ -68,15 +68,24 @@ def by_varlen(
     _check(attention_mask, told)
     if told.get("dropout"):
         raise Unfit("torch's variable-length attention drops nothing out")
-    query, key, value = (part.transpose(1, 2)[0] for part in _alike(query, key, value))
+    query, key, value = _alike(query, key, value)
+    length, window = told.get(lines.ONE_LENGTH, 0), told.get("sliding_window")
+    scale = told.get("scaling") or query.shape[-1] ** -0.5
+    if (
+        length >= varlen.LONG
+        and (window is None or window >= length)
+        and varlen.prefers_equal_rows(query.device)
+    ):
+        return varlen.equal_rows(query, key, value, length, scale), None
+    query, key, value = (part.transpose(1, 2)[0] for part in (query, key, value))
     answer = varlen.line(
         query,
         key,
         value,
         told["cu_seq_lens_q"],
         int(told["max_length_q"]),
-        told.get("scaling") or query.shape[-1] ** -0.5,
-        told.get("sliding_window"),
+        scale,
+        window,
     )
     return answer[None], None
 

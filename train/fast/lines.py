@@ -4,6 +4,7 @@ from typing import Any, Dict
 
 ENDS, LONGEST = "cu_seqlens", "max_seqlen"  # batches.py's words
 LENGTHS = "row_lengths"
+ONE_LENGTH = "row_length"  # of every row, where all are equally long
 
 
 def with_ends(batch: Dict[str, Any]) -> Dict[str, Any]:
@@ -15,6 +16,7 @@ def with_ends(batch: Dict[str, Any]) -> Dict[str, Any]:
         "cu_seq_lens_k": ends,
         "max_length_q": longest,
         "max_length_k": longest,
+        **({ONE_LENGTH: longest} if bool((ends[1:] - ends[:-1] == longest).all()) else {}),
     }
 
 

@@ -8,6 +8,7 @@ import torch
 
 from envdoc.train import compat
 
+LONG = 512  # tokens of a row from which equal rows are laid in a batch of their own
 APART = 0.02  # of the largest number: bf16 rounds to 2^-8, and so do the probabilities in between
 
 Kernel = Callable[..., torch.Tensor]
@@ -62,6 +63,41 @@ def line(
             times = query.shape[1] // key.shape[1]
             key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
     return kernel(query, key, value, ends, ends, longest, longest, **named)
+
+
+def equal_rows(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, length: int, scale: float
+) -> torch.Tensor:
+    """Rows of one length as a batch: (1, heads, tokens, head), key and value with as many heads or fewer -> as query.
+
+    cuDNN's attention takes them in half the time of the variable-length kernel: forward and backward 1.92 ms against
+    3.48 for 2 rows of 4,096 tokens with 32 heads (H200, torch 2.11, 2026-11-30). cuDNN's own variable-length form
+    makes a plan anew for each call there (42 ms), and its gradients are wrong.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    # By way of (rows, length, heads, head), as they lie in memory: each gradient is then copied once and not twice.
+    parts = [
+        part.transpose(1, 2).reshape(-1, length, part.shape[1], part.shape[3]).transpose(1, 2)
+        for part in (query, key, value)
+    ]
+    kinds = [
+        SDPBackend.CUDNN_ATTENTION,
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.MATH,
+    ]
+    with sdpa_kernel(kinds, set_priority=True):
+        answer = torch.nn.functional.scaled_dot_product_attention(
+            *parts, is_causal=True, scale=scale, enable_gqa=key.shape[1] != query.shape[1]
+        )
+    return answer.transpose(1, 2).reshape(1, -1, query.shape[1], query.shape[3])
+
+
+@lru_cache(maxsize=1)
+def prefers_equal_rows(device: torch.device) -> bool:
+    """True where cuDNN's attention was seen to be the faster one: from sm_90 on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
 
 
 @lru_cache(maxsize=8)
