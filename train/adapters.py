@@ -29,7 +29,7 @@ def prepare(base: Any, model: Model, checkpointing: Union[bool, str]) -> Any:
             base = compat.prepare_quantised(base)
         else:
             base.requires_grad_(False)
-    for note in enable(base, checkpointing):
+    for note in enable(base, checkpointing, eight_bits=model.quantization == "8bit"):
         say(f"note: {note}")
     return base
 

@@ -84,7 +84,7 @@ def remote_class(model_config: Any) -> Any:
     return transformers.AutoModelForCausalLM
 
 
-def enable_checkpointing(base: Any) -> None:
+def enable_checkpointing(base: Any, reentrant: bool = False) -> None:
     """Gradient checkpointing, set before the adapter is laid on (peft #1142: after it, no gradient reaches LoRA).
 
     `use_reentrant=False` since transformers 4.35 takes it; old remote code refuses the keyword, and then needs the
@@ -93,7 +93,7 @@ def enable_checkpointing(base: Any) -> None:
     taken = inspect.signature(base.gradient_checkpointing_enable).parameters
     try:
         if "gradient_checkpointing_kwargs" in taken:
-            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
         else:
             base.gradient_checkpointing_enable()
     except TypeError:  # a model's own `_set_gradient_checkpointing` from before 4.35

@@ -125,6 +125,8 @@ def gib(count: Union[int, float]) -> str:
 
 def _ways(shape: Any, asked: Open) -> List[Choice]:
     kinds: Sequence[Checkpointing] = KINDS if asked.checkpointing else (asked.one.checkpointing,)
+    if asked.checkpointing and asked.one.quantization == "8bit":
+        kinds = (False, True)  # fast/checkpointing.py has no other form for it
     bases: Sequence[Any] = ("none", "4bit") if asked.quantization else (asked.one.quantization,)
     found = []
     for base in bases:

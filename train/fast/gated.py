@@ -73,7 +73,7 @@ def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, i
 
 if triton is not None:
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _forward(  # type: ignore[no-untyped-def]
         gate, up, hg, hu, bg, bu, act, tokens, inner, r, h_stride,
         RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
@@ -90,7 +90,7 @@ if triton is not None:
         y = g * tl.sigmoid(g) * u
         tl.store(act + places, y.to(act.dtype.element_ty), mask=inside)
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _backward(  # type: ignore[no-untyped-def]
         dact, gate, up, hg, hu, bg, bu, dh, a, tokens, inner, r, h_stride, dh_stride,
         HAS_DH: tl.constexpr, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,

@@ -44,8 +44,11 @@ def apply(model: Any) -> Tuple[str, List[str]]:
     finally:
         vars(library).update(names)
     _put_back(base, before, all_of_it=False)
-    used = [word for name, word in PARTS.items() if wanted.get(name)]
-    return " and ".join(used) if _taken else "", []
+    # Of what it was asked for, that which no fused forward stands in place of.
+    used = sorted(
+        {type(module).__name__ for module in base.modules() if "forward" in _taken.get(id(module), ())}
+    )
+    return " and ".join(used), []
 
 
 def undo(model: Any) -> None:

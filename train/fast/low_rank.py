@@ -53,7 +53,7 @@ if triton is not None:
         )
         return tl.dot(first, second, input_precision="ieee")  # else fp32 would be rounded to TF32
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _add(  # type: ignore[no-untyped-def]
         y, h, b, residual, tokens, width, r, h_stride,
         RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,

@@ -101,7 +101,7 @@ def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, back: bool) -> 
 
 if triton is not None:
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["length", "angle_batch"])  # else a line of another length compiles it anew
     def _turn_kernel(  # type: ignore[no-untyped-def]
         x, y, cos, sin, length, heads, x_batch, x_head, x_place, y_batch, y_head, y_place, angle_batch,
         HALF: tl.constexpr, WIDTH: tl.constexpr, HEADS: tl.constexpr, BACK: tl.constexpr,
