@@ -64,8 +64,8 @@ def test_the_micro_batch_is_halved_and_the_losses_stay(forked, words, tmp_path):
     assert (rows, len(halved)) == (told["micro_batch"], state["halvings"])
     for event, (was, now) in zip(full, halved):  # the second time may come at a later update
         assert (
-            f"note: Out of memory (this machine) at step {event['step']} with {was} rows in a pass; going on with {now}, "
-            "and as many more passes an update. The update is the same."
+            f"note: Out of memory (this machine) at step {event['step']} with {was} rows in a pass; going on with "
+            f"{now}, and as many more passes an update. The update is the same."
         ) in done.stderr.splitlines()
     assert 1 == full[0]["step"]
     assert losses(run) == limited
