@@ -49,7 +49,7 @@ def words(tmp_path_factory):
 
 def test_the_micro_batch_is_halved_and_the_losses_stay(forked, words, tmp_path):
     """8 rows do not fit: halved and told, in the same process; the losses are those of a run with that micro-batch."""
-    done = forked.finish([*words, "train.batch_size=8"], tmp_path, text=LIMITED.format(45))
+    done = forked.finish([*words, "train.batch_size=8"], tmp_path, text=LIMITED.format(62))
     run = tmp_path / "runs/default"
     limited, told = losses(run), receipt(run)["training"]
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
@@ -74,7 +74,7 @@ def test_the_micro_batch_is_halved_and_the_losses_stay(forked, words, tmp_path):
 def test_rows_without_padding_are_halved_between_two_of_them(forked, words, tmp_path):
     """As they are laid by default: cut where a row begins, told in tokens; the losses are those of the whole pass."""
     laid = [*words, "data.packing=auto", "train.batch_size=8"]
-    done = forked.finish(laid, tmp_path, text=LIMITED.format(45))
+    done = forked.finish(laid, tmp_path, text=LIMITED.format(62))
     limited = losses(tmp_path / "runs/default")
     events = [json.loads(line) for line in (tmp_path / "runs/default/events.jsonl").read_text().splitlines()]
     whole = forked.finish(laid, tmp_path)
