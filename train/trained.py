@@ -1,7 +1,8 @@
 """The parameters that train, found once, and what an update does with all of them together.
 
-Walking through every module of a 7B model takes some 5 ms of Python, and an update asked for its parameters five
-times, while the GPU waited: 12% of the time at 8,192 tokens an update (H200, 2026-11-30).
+An update walked through every module of the model five times for them, while the GPU waited. Without that, and with the
+last good copy made beside the passes, it waited 4.1% of the time and not 11.6% (a 7B shape, 8,192 tokens an update, two
+H200s, 2026-11-30).
 """
 
 from typing import Any, List, Optional
@@ -27,10 +28,14 @@ class Trained:
         return torch.norm(torch.stack(torch._foreach_norm(gradients))) if gradients else torch.zeros(())
 
     def clip(self, norm: torch.Tensor, limit: float) -> None:
-        """Scale the gradients so that their norm is at most `limit`: torch's clip_grad_norm_, without another norm."""
+        """Scale the gradients so that their norm is at most `limit`: torch's clip_grad_norm_, without another norm.
+
+        Where the norm is no number they stay as they are, so that the guard finds the one that made it so.
+        """
         gradients = self.gradients()
         if gradients and limit > 0:
-            torch._foreach_mul_(gradients, torch.clamp(limit / (norm + 1e-6), max=1.0))
+            scale = torch.clamp(limit / (norm + 1e-6), max=1.0)
+            torch._foreach_mul_(gradients, torch.where(torch.isfinite(norm), scale, torch.ones_like(scale)))
 
     def forget(self, set_to_none: Optional[bool] = True) -> None:
         """No gradients; in place of `zero_grad` of the model, which has hundreds of frozen parameters too."""

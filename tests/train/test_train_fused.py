@@ -149,6 +149,38 @@ print(json.dumps(told))
 """
 
 
+CLIPPED = """
+import torch
+from envdoc.train.trained import Trained
+
+model = torch.nn.ModuleDict({name: torch.nn.Linear(4, 4) for name in ("first", "second")})
+trained = Trained(model)
+
+def clipped(value):
+    for weight in trained.weights:
+        weight.grad = torch.full_like(weight, 3.0)
+    trained.weights[2].grad[0, 0] = value
+    before = [weight.grad.clone() for weight in trained.weights]
+    norm = trained.norm()
+    trained.clip(norm, 1.0)
+    after = [weight.grad.clone() for weight in trained.weights]
+    for weight, gradient in zip(trained.weights, before):
+        weight.grad = gradient
+    torch.nn.utils.clip_grad_norm_(trained.weights, 1.0)
+    same = all(torch.equal(one, weight.grad) for one, weight in zip(after, trained.weights))
+    return same, [bool(torch.isfinite(gradient).all()) for gradient in after]
+
+print(json.dumps([clipped(3.0), clipped(float("nan"))[1], clipped(float("inf"))[1]]))
+"""
+
+
+def test_clipping_is_torchs_and_spreads_no_nan(inside, tmp_path):
+    """Finite gradients become what torch makes of them; beside one that is not, the others stay what they are."""
+    good, of_nan, of_infinity = inside(tmp_path, CLIPPED)
+    assert [True, [True] * 4] == good
+    assert [True, True, False, True] == of_nan == of_infinity
+
+
 def test_twelve_families_give_pefts_loss_and_gradients(inside, tmp_path):
     """What is fused is read from the model's own code; losses are equal, gradients equal to rounding in fp32."""
     told = inside(tmp_path, FAMILIES + ALL)

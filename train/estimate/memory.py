@@ -35,7 +35,8 @@ LOSS_CHUNK_BYTES = 256 * 2**20  # train/fast/loss.py: of one chunk's logits in f
 # what the chunk before it left. Measured on a CPU: 3.5 times LOSS_CHUNK_BYTES.
 CHUNK_TIMES, AFTER_ANOTHER = (2 + 4 + 4) / 4, 4 / 4
 # The kernel (fast/entropy.py) writes the gradient over the 16-bit logits, and the chunk before it is still held while
-# the next one is computed. Of 24 runs on an H200 the other figures were 570 to 630 MiB too high (2026-11-30).
+# the next one is computed. Of the 12 runs without checkpointing on an H200 the
+# other figures were 560 to 630 MiB too high, of the 12 with it 100 to 540 (bf16 and NF4, 2026-11-30).
 KERNEL_TIMES, KERNEL_AFTER = 2 / 4, 2 / 4
 BENT = (
     "gemma2",

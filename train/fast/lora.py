@@ -2,8 +2,8 @@
 
 peft computes each layer by itself, in some ten passes over memory besides the product with W. For q, k and v, or gate
 and up, x is read once for all their A; the product with B is added where y already lies; and backward, x gets all that
-comes to it in one place. On an H200 with a 7B shape, packed bf16, r = 8: 16,359 tokens/s with peft's layers, 18,864
-with these (2026-11-23 and -30; docs/performance.md).
+comes to it in one place. On an H200 with a 7B shape, packed bf16, r = 8: a probe with peft's layers
+took 16,359 tokens/s, a prototype of these 18,864 (on two days and machines, 2026-11-23 and -30).
 
 The adapter's parameters stay fp32 and stay where peft has them, so that saving, checkpoints and the optimizer know
 nothing of this; 16-bit copies are made when a parameter has changed. Dropout is drawn once for the layers of a group.
