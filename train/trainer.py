@@ -30,6 +30,7 @@ from envdoc.train.parallel import own_files, shards, world, zero
 from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.passes import Passes
 from envdoc.train.progress import say
+from envdoc.train.queued_step import Answer, QueuedStep, can_be_queued
 from envdoc.train.trained import Trained
 from envdoc.train.units import Units
 
@@ -73,6 +74,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.zero_config: Dict[str, Any] = {}  # what it is told
         self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
+        self._queued: Optional[QueuedStep] = None
         self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
         total = total_steps(len(self.units), train)
         values = {
@@ -147,8 +149,11 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self._exchange_gradients()
         norm = self._gradient_norm()
         self.guard.last_good.begin()
+        numbers = torch.stack([*losses, norm.to(losses[0])])
+        told = Answer(numbers)
+        self._take_step(numbers)
         # The one wait for the GPU in an update: what stops a run must be known before a weight moves.
-        *shares, gradient = torch.stack([*losses, norm.to(losses[0])]).tolist()
+        *shares, gradient = told.wait()
         loss = world.add_up(sum(shares))[0]
         if not math.isfinite(loss):
             place = next((at for at, part in enumerate(shares) if not math.isfinite(part)), len(shares) - 1)
@@ -191,6 +196,13 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             return norm / scaler.get_scale()
         self.trained.clip(norm, self.settings.max_grad_norm)
         return norm
+
+    def _take_step(self, numbers: torch.Tensor) -> None:
+        """Enqueue the optimizer's step where the GPU can leave it out by itself; else Trainer takes it later."""
+        if self._queued is None and not world.splits_optimizer() and self._scaler() is None:
+            self._queued = QueuedStep(self.optimizer) if can_be_queued(self.optimizer) else None
+        if self._queued is not None:
+            self._queued.take(numbers)
 
     def _halve(self, batches: List[Batch], full: str) -> None:
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""

@@ -166,3 +166,92 @@ def test_a_run_tells_how_long_it_waited_for_data(finished):
         in (finished / "stdout").read_text()
     )
     assert "waiting for data</span>" in (run / "report.html").read_text()
+
+
+QUEUED = r"""
+import torch
+from envdoc.train.queued_step import Answer, QueuedStep, can_be_queued
+
+class Wrapped:  # as accelerate's AcceleratedOptimizer
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+    def step(self, closure=None):
+        self.optimizer.step(closure)
+
+def trained(queued, norms, scheduled=True):
+    torch.manual_seed(0)
+    weights = [torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(4))]
+    inner = torch.optim.AdamW(weights, lr=0.1, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(inner, lambda step: 1 / (1 + step))
+    outer = Wrapped(inner)
+    queue = QueuedStep(outer) if queued else None
+    for norm in norms:
+        for weight in weights:
+            weight.grad = torch.randn_like(weight)
+        if queue:
+            queue.take(torch.tensor([1.0, norm]))
+        outer.step()
+        schedule.step()
+    state = [inner.state[weight] for weight in weights]
+    return [*weights, *(part[name] for part in state for name in ("exp_avg", "exp_avg_sq", "step"))]
+
+def equal(ones, others):
+    return all(torch.equal(one, other) for one, other in zip(ones, others))
+
+weight = torch.nn.Parameter(torch.ones(2))
+kinds = [torch.optim.AdamW([weight], fused=True), torch.optim.AdamW([weight]), torch.optim.SGD([weight], 0.1)]
+two, three = trained(False, [1.0] * 2), trained(True, [1.0, 2.0, 3.0])
+print(json.dumps({
+    "same": equal(trained(False, [1.0] * 3), three),
+    "left out": [equal(two, trained(True, [1.0, 1.0, bad])) for bad in (float("nan"), float("inf"))],
+    "moved": not equal(two, three),
+    "kinds": [can_be_queued(Wrapped(kind)) for kind in kinds],
+    "answer": Answer(torch.tensor([1.5, 2.5])).wait(),
+}))
+"""
+
+
+def test_a_queued_step_is_the_same_step_or_none(inside, tmp_path):
+    """Queued, an update is the same to the last bit; beside a number that is none, weights, state and count stay."""
+    told = inside(tmp_path, QUEUED)
+
+    assert {
+        "same": True,
+        "left out": [True, True],
+        "moved": True,
+        "kinds": [True, False, False],
+        "answer": [1.5, 2.5],
+    } == told
+
+
+def test_a_run_with_the_step_queued_learns_the_same(forked, inside, tmp_path):
+    """Losses, norms and the adapter's bytes of a whole run equal those of one whose step waits."""
+    words = ["train.optimizer=adamw_fused", "train.steps=6", "train.warmup_fraction=0.34"]
+    run = """
+import runpy, envdoc.train.queued_step as q
+plain, taken = q.QueuedStep.take, []
+q.QueuedStep.take = lambda self, numbers: (taken.append(1), plain(self, numbers))
+{}
+code = runpy.run_path(sys.argv[0])["main"](sys.argv[1:])
+open("taken", "a").write(f"{{len(taken)}} ")
+sys.exit(code)
+"""
+    never = "q.can_be_queued = lambda optimizer: False"
+    queued = forked.finish(["train", *words, "name=queued"], tmp_path, text=run.format(""))
+    plain = forked.finish(["train", *words, "name=plain"], tmp_path, text=run.format(never))
+    told = inside(
+        tmp_path,
+        """
+from pathlib import Path
+def of(name):
+    steps = [json.loads(line) for line in (Path("runs") / name / "steps.jsonl").read_text().splitlines()]
+    adapter = (Path("runs") / name / "adapter" / "adapter_model.safetensors").read_bytes()
+    return [[(step["loss"], step["grad_norm"], step["learning_rate"]) for step in steps], adapter.hex()]
+one, other = of("queued"), of("plain")
+print(json.dumps([len(one[0]), one == other]))
+""",
+    )
+
+    assert (0, 0) == (queued.returncode, plain.returncode), queued.stderr + plain.stderr
+    assert [6, True] == told
+    assert "6 0 " == (tmp_path / "taken").read_text()
