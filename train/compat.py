@@ -84,16 +84,16 @@ def remote_class(model_config: Any) -> Any:
     return transformers.AutoModelForCausalLM
 
 
-def enable_checkpointing(base: Any, reentrant: bool = False) -> None:
+def enable_checkpointing(base: Any, told: Mapping[str, Any]) -> None:
     """Gradient checkpointing, set before the adapter is laid on (peft #1142: after it, no gradient reaches LoRA).
 
-    `use_reentrant=False` since transformers 4.35 takes it; old remote code refuses the keyword, and then needs the
-    input gradients, which are asked for in any case (peft #137).
+    `told` is what torch's checkpoint is told (`use_reentrant`), since transformers 4.35 hands it on; old remote code
+    refuses the keyword, and then needs the input gradients, which are asked for in any case (peft #137).
     """
     taken = inspect.signature(base.gradient_checkpointing_enable).parameters
     try:
         if "gradient_checkpointing_kwargs" in taken:
-            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+            base.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(told))
         else:
             base.gradient_checkpointing_enable()
     except TypeError:  # a model's own `_set_gradient_checkpointing` from before 4.35

@@ -77,7 +77,8 @@ def by_varlen(
         and varlen.prefers_equal_rows(query.device)
     ):
         return varlen.equal_rows(query, key, value, length, scale), None
-    query, key, value = (part.transpose(1, 2)[0] for part in (query, key, value))
+    # Not `[0]`, whose way back fills a tensor with zeros and copies the gradient into it.
+    query, key, value = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
     answer = varlen.line(
         query,
         key,

@@ -16,9 +16,11 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from envdoc.train import compat
+from envdoc.train.fast import recomputed
 from envdoc.train.fast.offload import Offload, owner_of
 
 FUNCTION = "_gradient_checkpointing_func"
+ONCE_MORE = {"use_reentrant": False, **recomputed.named(checkpoint)}
 
 
 def enable(model: Any, kind: Union[bool, str], eight_bits: bool = False) -> Tuple[str, ...]:
@@ -29,7 +31,7 @@ def enable(model: Any, kind: Union[bool, str], eight_bits: bool = False) -> Tupl
     # bitsandbytes' 8-bit product keeps its input on its context, past the reach of checkpoint's hooks
     # (MatMul8bitLt, `ctx.tensors`): every layer's inputs stayed on the GPU, 2.5 MiB a token of a 7B model (H200,
     # bitsandbytes 0.50.2, 2026-11-30). The reentrant form runs the first pass without a graph, so nothing is kept.
-    compat.enable_checkpointing(model, reentrant=eight_bits)
+    compat.enable_checkpointing(model, {"use_reentrant": True} if eight_bits else ONCE_MORE)
     if kind is True:
         return ()
     if eight_bits:
@@ -53,7 +55,7 @@ class Selective:
         """What transformers calls in place of the layer."""
         if id(owner_of(layer)) in self.kept:
             return layer(*inputs, **named)
-        return checkpoint(layer, *inputs, use_reentrant=False, **named)
+        return checkpoint(layer, *inputs, **ONCE_MORE, **named)
 
 
 def _stacks(model: Any) -> List[List[Any]]:

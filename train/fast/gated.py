@@ -31,7 +31,7 @@ def forward(
         return torch.nn.functional.silu(whole_gate) * whole_up
     act = torch.empty_like(gate)
     with kernels.on_device_of(gate):
-        _forward[kernels.grid(gate)](
+        _forward[kernels.grid(gate, bg.shape[1])](
             gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **kernels.tile(bg.shape[1])
         )
     return act
@@ -59,7 +59,7 @@ def backward(
         dgate = dact * whole_up * (silu * (1 - sigmoid) + sigmoid)
         return dgate, dup
     with kernels.on_device_of(gate):
-        _backward[kernels.grid(gate)](
+        _backward[kernels.grid(gate, bg.shape[1])](
             dact, gate, up, hg, hu, bg, bu, dh if dh is not None else dact, a,
             *_sizes(gate, hg, bg), dh.stride(0) if dh is not None else 0, HAS_DH=dh is not None,
             **kernels.tile(bg.shape[1]),
@@ -67,15 +67,15 @@ def backward(
     return gate, up
 
 
-def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, int, int, int]:
-    return gate.shape[0], gate.shape[1], b.shape[1], h.stride(0)
+def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, ...]:
+    return gate.shape[0], gate.shape[1], b.shape[1], h.stride(0), b.stride(0), b.stride(1)
 
 
 if triton is not None:
 
     @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _forward(  # type: ignore[no-untyped-def]
-        gate, up, hg, hu, bg, bu, act, tokens, inner, r, h_stride,
+        gate, up, hg, hu, bg, bu, act, tokens, inner, r, h_stride, b_row, b_rank,
         RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     ):  # fmt: skip
         rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -85,14 +85,14 @@ if triton is not None:
         inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
         g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
         u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
-        g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
-        u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
+        g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, b_row, b_rank)
+        u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, b_row, b_rank)
         y = g * tl.sigmoid(g) * u
         tl.store(act + places, y.to(act.dtype.element_ty), mask=inside)
 
     @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _backward(  # type: ignore[no-untyped-def]
-        dact, gate, up, hg, hu, bg, bu, dh, a, tokens, inner, r, h_stride, dh_stride,
+        dact, gate, up, hg, hu, bg, bu, dh, a, tokens, inner, r, h_stride, b_row, b_rank, dh_stride,
         HAS_DH: tl.constexpr, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     ):  # fmt: skip
         rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -105,8 +105,8 @@ if triton is not None:
             d += product(dh, a, rows, columns, ranks, tokens, inner, r, dh_stride, 1, inner)
         g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
         u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
-        g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
-        u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, r, 1)
+        g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, b_row, b_rank)
+        u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, b_row, b_rank)
         sigmoid = tl.sigmoid(g)
         silu = g * sigmoid
         tl.store(up + places, (d * silu).to(up.dtype.element_ty), mask=inside)

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, Tuple
 
 import torch
 
@@ -11,8 +11,10 @@ try:
 except ImportError:  # a CPU build of torch, or one without its compiler
     triton = None
 
-ROWS, COLUMNS = 32, 128  # of a tile. The fastest of eight shapes on an H200, 2026-11-30
 SMALLEST = 16  # the shortest side of a product that a tensor core takes
+# Tiles by rank, rows and columns: the fastest of nine shapes on an H200, 2026-11-30 (ranks 8 and 16).
+NARROW, WIDE = (16, 256), (32, 128)
+NARROW_RANK = 32  # up to which
 
 
 def usable(tensor: torch.Tensor) -> bool:
@@ -25,12 +27,18 @@ def on_device_of(tensor: torch.Tensor) -> Any:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
 
 
-def grid(y: torch.Tensor) -> Any:
+def grid(y: torch.Tensor, rank: int) -> Any:
     """A program for each tile of a matrix."""
-    return triton.cdiv(y.shape[0], ROWS), triton.cdiv(y.shape[1], COLUMNS)
+    rows, columns = _shape(rank)
+    return triton.cdiv(y.shape[0], rows), triton.cdiv(y.shape[1], columns)
 
 
 def tile(rank: int) -> Any:
     """What the kernels over tiles are compiled for; a rank is filled up with zeros."""
+    rows, columns = _shape(rank)
     filled = max(SMALLEST, triton.next_power_of_2(rank))
-    return {"RANK": filled, "ROWS": ROWS, "COLUMNS": COLUMNS, "num_warps": 4}
+    return {"RANK": filled, "ROWS": rows, "COLUMNS": columns, "num_warps": 4}
+
+
+def _shape(rank: int) -> Tuple[int, int]:
+    return NARROW if rank <= NARROW_RANK else WIDE

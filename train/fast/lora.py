@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen
+from envdoc.train.fast import frozen, low_rank
 
 ADAPTER = "default"
 WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
@@ -43,12 +43,15 @@ class Copies:
         self.bs: List[torch.Tensor] = []
 
     def fresh(self, dtype: torch.dtype) -> Tuple[torch.Tensor, List[torch.Tensor]]:
-        """s A (sum of r, in) and each B (out, r). Never written to once made: a backward pass may still need them."""
+        """s A (sum of r, in) and each B (out, r). Never written to once made: a backward pass may still need them.
+
+        A B lies in memory as (r, out): the kernels that add low-rank parts then read it in whole lines.
+        """
         now = (dtype, *((p.data_ptr(), p._version) for part in self.parts for p in (part.a, part.b)))
         if now != self.made_of:
             with torch.no_grad():
                 self.a = torch.cat([part.a.detach() * part.scale for part in self.parts]).to(dtype)
-                self.bs = [part.b.detach().to(dtype) for part in self.parts]
+                self.bs = [part.b.detach().t().contiguous().to(dtype).t() for part in self.parts]
             self.made_of = now
         return self.a, self.bs
 
@@ -67,8 +70,8 @@ class _Together(torch.autograd.Function):
         ys = []
         for part, b, own in zip(parts, bs, split(h, parts)):
             weight, bias = frozen.weight_of(part.base, flat.dtype), frozen.bias_of(part.base, flat.dtype)
-            y = torch.nn.functional.linear(flat, weight, bias)
-            ys.append(y.addmm_(own, b.t()).view(*x.shape[:-1], -1))
+            y = low_rank.add_(torch.nn.functional.linear(flat, weight, bias), own, b)
+            ys.append(y.view(*x.shape[:-1], -1))
         ctx.save_for_backward(seen, h, a, *bs, *([] if kept is None else [kept]))
         ctx.parts, ctx.dropout, ctx.shape = parts, dropout, x.shape
         return tuple(ys)
@@ -159,7 +162,7 @@ def back_through(dys: Sequence[torch.Tensor], parts: Sequence[Part]) -> torch.Te
 def add_product(dx: torch.Tensor, dh: torch.Tensor, a: torch.Tensor, kept: Any, dropout: float) -> None:
     """dx += drop'(dh A)."""
     if kept is None:
-        dx.addmm_(dh, a)
+        low_rank.add_(dx, dh, a.t())
     else:
         dx.add_(torch.ops.aten.native_dropout_backward(dh @ a, kept, 1 / (1 - dropout)))
 

@@ -10,7 +10,7 @@ from typing import Any, List, Optional, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, gated, low_rank
+from envdoc.train.fast import frozen, gated, low_rank, recomputed
 from envdoc.train.fast.lora import (
     Copies,
     Part,
@@ -31,7 +31,13 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, residual: Any, fused: Any, dropout: float, *parameters: torch.Tensor
+        ctx: Any,
+        x: torch.Tensor,
+        residual: Any,
+        fused: Any,
+        dropout: float,
+        wanted: bool,
+        *parameters: torch.Tensor,
     ) -> Any:
         flat, dtype = x.reshape(-1, x.shape[-1]), x.dtype
         a, bs = fused.rise_copies.fresh(dtype)
@@ -44,8 +50,11 @@ class _Gated(torch.autograd.Function):
         act = gated.forward(gate, up, *split(h, fused.rise), *bs)
         seen_down, kept_down = dropped(act, dropout)
         h_down = seen_down @ a_down.t()
-        y = torch.nn.functional.linear(act, frozen.weight_of(fused.fall.base, dtype))
-        low_rank.add_(y, h_down, b_down, None if residual is None else residual.reshape(y.shape))
+        if wanted:
+            y = torch.nn.functional.linear(act, frozen.weight_of(fused.fall.base, dtype))
+            low_rank.add_(y, h_down, b_down, None if residual is None else residual.reshape(y.shape))
+        else:
+            y = torch.empty_like(flat)
         masks = [] if kept is None else [kept, kept_down]
         ctx.save_for_backward(seen, h, a, *bs, gate, up, seen_down, h_down, a_down, b_down, *masks)
         ctx.fused, ctx.dropout, ctx.shape = fused, dropout, x.shape
@@ -73,7 +82,7 @@ class _Gated(torch.autograd.Function):
             add_product(dx, dh, a, kept, ctx.dropout)
             dx = dx.view(ctx.shape)
         das, dbs = gradients(fused.rise, seen, h, dh, [dgate, dup])
-        return (dx, dy if ctx.needs_input_grad[1] else None, None, None, *das, *das_down, *dbs, *dbs_down)
+        return (dx, dy if ctx.needs_input_grad[1] else None, *[None] * 3, *das, *das_down, *dbs, *dbs_down)
 
 
 class GatedMlp:
@@ -96,13 +105,17 @@ class GatedMlp:
         return all(part.is_on for part in self.parts) and fits(x, self.parts)
 
     def forward(self, x: torch.Tensor, residual: Optional[torch.Tensor] = None) -> torch.Tensor:
-        """The MLP's output, with the residual added where there is one (for which `takes` must hold)."""
+        """The MLP's output, with the residual added where there is one (for which `takes` must hold).
+
+        With a residual it is its layer's output, too, and may be left out (recomputed.py).
+        """
         if not self.takes(x):
             return self.plain(x)  # type: ignore[no-any-return]
         layer = self.fall.layer
         parameters = [part.a for part in self.parts] + [part.b for part in self.parts]
         dropout = rate(layer) if layer.training else 0.0
-        result: torch.Tensor = _Gated.apply(x, residual, self, dropout, *parameters)
+        wanted = residual is None or not recomputed.is_output_unwanted()
+        result: torch.Tensor = _Gated.apply(x, residual, self, dropout, wanted, *parameters)
         return result
 
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from envdoc.train import compat
+from envdoc.train.fast import recomputed
 
 
 class Kept:
@@ -107,7 +108,7 @@ class _Recomputed(torch.autograd.Function):
             torch.set_rng_state(ctx.random[0])
             if on_gpu:
                 torch.cuda.set_rng_state(ctx.random[1], hidden.device)
-            with torch.autocast(device, dtype, enabled=enabled):
+            with torch.autocast(device, dtype, enabled=enabled), recomputed.output_unwanted():
                 answer = ctx.call(hidden)
         torch.autograd.backward(answer, upstream)
         return hidden.grad, None, None, None
