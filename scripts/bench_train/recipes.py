@@ -47,6 +47,15 @@ def every(shrink: int = 1) -> List[Recipe]:
     rows8 = f"train.batch_size=8 train.accumulation=1 data.max_length={1024 // shrink}"
     return [
         own("bf16-8k", "bf16, packed 8192", k8, f"{packed(k8)} {plain}", idle=True),
+        own(
+            "bf16-32k",
+            "bf16, 4 packs of 8192 an update",
+            4 * k8,
+            f"{packed(k8).rsplit(' ', 1)[0]} train.accumulation=4 {plain}",
+            warm=2,
+            timed=5,
+            idle=True,
+        ),
         own("bf16-16k", "bf16, packed 16384", k16, f"{packed(k16)} {plain}", warm=3, timed=8),
         own(
             "nf4-8k-ckpt",

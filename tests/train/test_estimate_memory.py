@@ -3,6 +3,7 @@
 from envdoc.train.estimate.memory import Pass, peak_bytes, trained_numbers
 from envdoc.train.estimate.saved import Way
 from envdoc.train.estimate.shape import shape_of
+from envdoc.train.fast import chunks
 
 LLAMA_7B = {
     "model_type": "llama",
@@ -147,10 +148,10 @@ print(json.dumps(found))
 LOSS = """
 import torch
 from envdoc.train.estimate import memory
-from envdoc.train.fast import loss
+from envdoc.train.fast import chunks, loss
 
 torch.set_num_threads(1)
-loss.CHUNK_BYTES = 2**22
+chunks.CHUNK_BYTES = 2**22
 found = {}
 for words, learnt in ((2048, 300), (2048, 1500)):
     head = loss.Head(torch.nn.Identity(), torch.nn.Linear(64, words, bias=False, dtype=torch.bfloat16))
@@ -164,7 +165,7 @@ for words, learnt in ((2048, 300), (2048, 1500)):
     for event in sorted(events, key=lambda event: event.start_ns()):
         now += event.nbytes()
         top = max(top, now)
-    most = loss.CHUNK_BYTES // (4 * words)
+    most = chunks.CHUNK_BYTES // (4 * words)
     times = memory.CHUNK_TIMES + (memory.AFTER_ANOTHER if learnt > most else 0)
     found[learnt] = [top - hidden.numel() * 2, min(learnt, most) * words * 4 * times]
 print(json.dumps(found))
@@ -238,3 +239,12 @@ def test_every_part_of_the_peak_moves_with_what_it_depends_on():
     assert whole.of("loss") > 4096 * 32000 * 12 > base.of("loss")
     judged = peak_bytes(shape, Pass(plain.way, 16, judged_tokens=8 * 4096))
     assert judged.of("judging") > 8 * 4096 * 32000 * 10
+
+
+def test_a_chunk_of_logits_fills_the_matrix_units_and_stays_small():
+    """At least 1,024 rows for every vocabulary in use, whole steps, and never more than 512 MiB of 16-bit logits."""
+    rows = {words: chunks.rows(words, by_kernel=True) for words in (1000, 32000, 128256, 152064, 262144)}
+
+    assert {1000: 67072, 32000: 2048, 128256: 2048, 152064: 1536, 262144: 1024} == rows
+    assert all(2 * words * count <= 512 * 2**20 for words, count in rows.items())
+    assert [2097, 523] == [chunks.rows(words, by_kernel=False) for words in (32000, 128256)]

@@ -8,7 +8,7 @@ import collections, torch, transformers as T
 from peft import LoraConfig, get_peft_model
 from envdoc.train import packed
 from envdoc.train.batches import lay_flat, pad
-from envdoc.train.fast import attention, checkpointing, fuse, head, loss, varlen
+from envdoc.train.fast import attention, checkpointing, chunks, fuse, head, loss, varlen
 from envdoc.train.turns import MASKED, Tokens
 
 torch.set_num_threads(1)
@@ -56,7 +56,7 @@ def apart(one, other):
 
 torch.manual_seed(0)
 rows = rows_of([19, 13, 7, 11, 5, 9])
-loss.CHUNK_BYTES = 4 * WORDS * 5  # five tokens at a time
+chunks.CHUNK_BYTES = 4 * WORDS * 5  # five tokens at a time
 attention.register()
 by_row = attention.form("rows", "envdoc_rows")
 told = {}

@@ -14,6 +14,7 @@ from typing import Dict, Literal, Tuple, Union
 from envdoc.train.estimate import saved
 from envdoc.train.estimate.saved import Way
 from envdoc.train.estimate.shape import Linear, Shape
+from envdoc.train.fast import chunks
 
 Checkpointing = Union[bool, Literal["selective", "offload"]]
 
@@ -30,14 +31,11 @@ STATE_BYTES: Dict[str, float] = {
     "paged_lion_8bit": 0,
     "adafactor": 0.1,  # a row and a column of each matrix: little beside the rest
 }
-LOSS_CHUNK_BYTES = 256 * 2**20  # train/fast/loss.py: of one chunk's logits in fp32
-# While a chunk is worked on: 16-bit logits, the same in fp32, and their log softmax (torch converts bf16 first); and
-# what the chunk before it left. Measured on a CPU: 3.5 times LOSS_CHUNK_BYTES.
+# While a chunk of logits (fast/chunks.py) is worked on: 16-bit logits, the same in fp32, and their log softmax (torch
+# converts bf16 first); and what the chunk before it left. Measured on a CPU: 3.5 times CHUNK_BYTES.
 CHUNK_TIMES, AFTER_ANOTHER = (2 + 4 + 4) / 4, 4 / 4
-# The kernel (fast/entropy.py) writes the gradient over the 16-bit logits, and the chunk before it is still held while
-# the next one is computed. Of the 12 runs without checkpointing on an H200 the
-# other figures were 560 to 630 MiB too high, of the 12 with it 100 to 540 (bf16 and NF4, 2026-11-30).
-KERNEL_TIMES, KERNEL_AFTER = 2 / 4, 2 / 4
+# The kernel (fast/entropy.py) writes the gradient over the 16-bit logits, and nothing is left of the chunk before.
+KERNEL_TIMES, KERNEL_AFTER = 2 / 4, 0.0
 BENT = (
     "gemma2",
     "gemma3",
@@ -200,9 +198,9 @@ def _loss(shape: Shape, one: Pass) -> Term:
             one.tokens * shape.vocabulary * LOGITS_BYTES + before,
             "whole logits, in fp32 and twice again",
         )
-    learnt, most = one.learnt or one.tokens, LOSS_CHUNK_BYTES // (4 * shape.vocabulary)
-    rows = min(learnt, most)
     by_kernel = one.way.fused and one.way.activation_bytes == 2 and shape.family not in BENT
+    learnt, most = one.learnt or one.tokens, chunks.rows(shape.vocabulary, by_kernel)
+    rows = min(learnt, most)
     times, after = (KERNEL_TIMES, KERNEL_AFTER) if by_kernel else (CHUNK_TIMES, AFTER_ANOTHER)
     chunk = rows * shape.vocabulary * 4 * (times + (after if learnt > most else 0))
     return Term("loss", int(chunk) + before + hidden, f"logits of {rows:,} tokens at a time, never of all")

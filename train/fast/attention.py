@@ -13,7 +13,8 @@ under transformers' own names (cu_seq_lens_q ...), so that nobody asks the GPU f
 """
 
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, ContextManager, Iterator, List, Optional, Sequence, Set, Tuple
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -47,7 +48,15 @@ def forms(model: Any, max_length: int, dtype: torch.dtype) -> List[Form]:
 def form(name: str, attention: str) -> Form:
     """Rows on a flat line, attended to by what transformers knows as `attention`."""
     ahead = lines.with_lengths if name == "rows" else lines.with_ends
-    return Form(name, as_it_is, "flat", ahead, lambda model: attending(model, attention))
+    # Found once for a model: to go through its modules took 5 ms of each update, in which the GPU waited (2026-11-30).
+    configs: WeakKeyDictionary[Any, List[Any]] = WeakKeyDictionary()
+
+    def around(model: Any) -> ContextManager[None]:
+        if model not in configs:
+            configs[model] = compat_packing.configs_of(model)
+        return attending(configs[model], attention)
+
+    return Form(name, as_it_is, "flat", ahead, around)
 
 
 def register() -> bool:
@@ -116,9 +125,8 @@ def misses_window(model: Any, form: Form, max_length: int) -> Optional[str]:
 
 
 @contextmanager
-def attending(model: Any, name: str) -> Iterator[None]:
-    """The model's layers attend by `name`; afterwards as before."""
-    configs = compat_packing.configs_of(model)
+def attending(configs: Sequence[Any], name: str) -> Iterator[None]:
+    """The layers of these configurations attend by `name`; afterwards as before."""
     before = [config._attn_implementation for config in configs]
     try:
         for config in configs:

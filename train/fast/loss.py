@@ -1,8 +1,8 @@
 """The loss without a whole logits tensor: hidden states, chunk by chunk, times the frozen head.
 
 Logits are the largest tensor of a training pass: 8,192 tokens x 128,256 words are 2.1 GB in bf16, 4.2 GB in fp32, and
-their gradients as much again. Here only the tokens before a label are looked at, CHUNK_BYTES at a time, and each chunk
-leaves its gradient for the hidden states behind (n x hidden) before the next one is begun. The head has no gradient.
+their gradients as much again. Here only the tokens before a label are looked at, a chunk (chunks.py) at a time, and
+each leaves its gradient for the hidden states behind (n x hidden) before the next is begun. The head has no gradient.
 
 Liger's fused linear cross entropy does the same in Triton. It is not taken: it waits for the GPU in each call to count
 labels (`.item()`, liger-kernel 0.8.5), which we know already, looks at masked tokens too, and its gradients are rounded
@@ -16,11 +16,7 @@ import torch
 
 from envdoc.train import compat
 from envdoc.train.answers import LEARNT, PLACES, answer_loss, found
-from envdoc.train.fast import entropy, kernels
-
-# Of one chunk's logits in fp32; while it is worked on, up to three times as much is held. With 32,000 words that is
-# 2,097 tokens, with 152,064 441: enough rows to keep matrix units busy.
-CHUNK_BYTES = 256 * 2**20
+from envdoc.train.fast import chunks, entropy, kernels
 
 
 @dataclass(frozen=True)
@@ -82,16 +78,19 @@ class _SummedLoss(torch.autograd.Function):
         learns = ctx.needs_input_grad[0]
         gradient = torch.zeros_like(hidden) if learns else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        size = max(1, CHUNK_BYTES // (4 * head.vocabulary))
+        bent = head.scale != 1.0 or head.softcap is not None
+        by_kernel = learns and not bent and kernels.usable(hidden)
+        size = chunks.rows(head.vocabulary, by_kernel)
         for start in range(0, len(places), size):
             at, answer = places[start : start + size], answers[start : start + size, None]
             raw = torch.nn.functional.linear(_as(hidden[at], weight), weight, bias)
-            if gradient is not None and head.scale == 1.0 and head.softcap is None and kernels.usable(raw):
+            if by_kernel:
                 total += entropy.replace_by_gradient(raw, answers[start : start + size]).sum()
                 gradient.index_copy_(0, at, (raw @ weight).to(gradient.dtype))
+                del raw  # else two chunks lie there when the next one comes
                 continue
-            dtype, bent = raw.dtype, head.tail(raw)
-            logs = torch.log_softmax(bent, dim=-1, dtype=torch.float32)
+            dtype, logits = raw.dtype, head.tail(raw)
+            logs = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
             of_answer = logs.gather(1, answer)
             total -= of_answer.sum()
             if gradient is None:
@@ -99,7 +98,7 @@ class _SummedLoss(torch.autograd.Function):
             # d loss / d logits: the probabilities, less one for the answer
             slope = logs.exp_().scatter_(1, answer, of_answer.expm1())
             if head.softcap is not None:
-                slope *= 1 - (bent / head.softcap) ** 2
+                slope *= 1 - (logits / head.softcap) ** 2
             if head.scale != 1.0:
                 slope *= head.scale
             gradient.index_copy_(0, at, (slope.to(dtype) @ weight).to(gradient.dtype))
