@@ -19,6 +19,7 @@ from envdoc.train.batches import Batch
 from envdoc.train.config import Data, Train
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
+from envdoc.train.fast import copies
 from envdoc.train.fast.loss import Head
 from envdoc.train.feed import Laying, Update, loader
 from envdoc.train.forms import PADDED, Form
@@ -203,6 +204,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             self._queued = QueuedStep(self.optimizer) if can_be_queued(self.optimizer) else None
         if self._queued is not None:
             self._queued.take(numbers)
+            copies.renew(self.model)
 
     def _halve(self, batches: List[Batch], full: str) -> None:
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""

@@ -4,7 +4,7 @@ FAMILIES = """
 import collections, torch
 from transformers import AutoModelForCausalLM, CONFIG_MAPPING
 from peft import LoraConfig, get_peft_model
-from envdoc.train.fast import checkpointing, frozen, fuse
+from envdoc.train.fast import checkpointing, copies, frozen, fuse
 
 torch.set_num_threads(1)
 SIZES = dict(vocab_size=256, hidden_size=64, intermediate_size=160, num_hidden_layers=2, num_attention_heads=4,
@@ -85,9 +85,18 @@ fuse.fuse(model)
 optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
 gradients(model)
 optimizer.step()
+make, made = copies._make, []
+copies._make = lambda stale, dtype: (made.append(len(stale)), make(stale, dtype))
+copies.renew(model)
 updated, _ = gradients(model)
+gradients(model)
+told["copies"] = list(made)
+optimizer.step()
+later, _ = gradients(model)
+copies._make = make
+told["later copies"] = [made, updated != later]
 fuse.unfuse(model)
-told["after an update"] = abs(updated - gradients(model)[0])
+told["after updates"] = abs(later - gradients(model)[0])
 
 model = laid("llama", targets=["q_proj", "v_proj", "up_proj"])
 _, wanted = gradients(model)
@@ -210,7 +219,10 @@ def test_whatever_is_switched_around_it(inside, tmp_path):
     assert {"True": whole, "selective": whole, "offload": whole} == told["checkpointing"]
     assert told["adapter off"] is True
     assert told["merged"] is True
-    assert told["after an update"] < 1e-5
+    assert told["after updates"] < 1e-5
+    # q, k, v; o; gate, up; down: of two layers, all together, once an update, asked for or not
+    assert [8] == told["copies"]
+    assert [[8, 8], True] == told["later copies"]
     owners, apart = told["some targets"]
     assert {"Layer": 2, "Group": 6} == owners
     assert apart < 5e-6

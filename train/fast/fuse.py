@@ -10,7 +10,8 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, layer, mlp, rotary
+from envdoc.train.fast import copies, frozen, layer, mlp, rotary
+from envdoc.train.fast.copies import Copies
 from envdoc.train.fast.lora import ADAPTER, Group
 
 # Layers that transformers' models call with one and the same input. Only a guess that pays: Group looks at the input.
@@ -34,13 +35,17 @@ def fuse(model: Any) -> Tuple[str, ...]:
             else:
                 left[reason] += 1
     taken: Set[int] = set()
+    laid: List[Copies] = []
     for parent in list(model.modules()):
         named = dict(parent.named_children())
         if all(id(named.get(name)) in fit for name in mlp.LAYERS) and mlp.can_be_fused(parent):
-            parent.forward = mlp.GatedMlp(parent).forward
+            gated = mlp.GatedMlp(parent)
+            parent.forward = gated.forward
+            laid += [gated.rise_copies, gated.fall_copies]
             taken.update(id(named[name]) for name in mlp.LAYERS)
         for layers in _groups(named, fit, taken):
             group = Group(layers)
+            laid.append(group.copies)
             for place, child in enumerate(layers):
                 child.forward = partial(group.forward, place)
                 taken.add(id(child))
@@ -48,6 +53,7 @@ def fuse(model: Any) -> Tuple[str, ...]:
         found = layer.of(module)
         if found is not None:
             module.forward = found.forward
+    copies.lay(model, laid)
     rotary.replace(model)
     return tuple(
         f"{count} LoRA layer{'s' if count > 1 else ''} stay{'' if count > 1 else 's'} as peft computes them: {reason}."
@@ -58,6 +64,7 @@ def fuse(model: Any) -> Tuple[str, ...]:
 def unfuse(model: Any) -> None:
     """Every layer as peft and transformers compute it."""
     rotary.restore()
+    model.__dict__.pop(copies.SHELF, None)
     for module in model.modules():
         ours = module.__dict__.get("forward")
         owner = getattr(getattr(ours, "func", ours), "__self__", None)

@@ -6,7 +6,7 @@ comes to it in one place. On an H200 with a 7B shape, packed bf16, r = 8: a prob
 took 16,359 tokens/s, a prototype of these 18,864 (on two days and machines, 2026-11-23 and -30).
 
 The adapter's parameters stay fp32 and stay where peft has them, so that saving, checkpoints and the optimizer know
-nothing of this; 16-bit copies are made when a parameter has changed. Dropout is drawn once for the layers of a group.
+nothing of this; 16-bit copies are made when a parameter has changed (copies.py). Dropout is drawn once for a group.
 """
 
 from typing import Any, Dict, List, Sequence, Tuple
@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import torch
 
 from envdoc.train.fast import frozen, low_rank
+from envdoc.train.fast.copies import Copies
 
 ADAPTER = "default"
 WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
@@ -31,29 +32,6 @@ class Part:
     def is_on(self) -> bool:
         """True while the layer computes base and adapter apart: neither merged nor switched off."""
         return not self.layer.disable_adapters and not self.layer.merged
-
-
-class Copies:
-    """The matrices of some parts in the dtype of the computation, A stacked and scaled; made anew after an update."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self.parts = parts
-        self.made_of: Tuple[Any, ...] = ()
-        self.a = torch.empty(0)
-        self.bs: List[torch.Tensor] = []
-
-    def fresh(self, dtype: torch.dtype) -> Tuple[torch.Tensor, List[torch.Tensor]]:
-        """s A (sum of r, in) and each B (out, r). Never written to once made: a backward pass may still need them.
-
-        A B lies in memory as (r, out): the kernels that add low-rank parts then read it in whole lines.
-        """
-        now = (dtype, *((p.data_ptr(), p._version) for part in self.parts for p in (part.a, part.b)))
-        if now != self.made_of:
-            with torch.no_grad():
-                self.a = torch.cat([part.a.detach() * part.scale for part in self.parts]).to(dtype)
-                self.bs = [part.b.detach().t().contiguous().to(dtype).t() for part in self.parts]
-            self.made_of = now
-        return self.a, self.bs
 
 
 class _Together(torch.autograd.Function):

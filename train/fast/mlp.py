@@ -11,8 +11,8 @@ from typing import Any, List, Optional, Tuple
 import torch
 
 from envdoc.train.fast import frozen, gated, low_rank, recomputed
+from envdoc.train.fast.copies import Copies
 from envdoc.train.fast.lora import (
-    Copies,
     Part,
     add_product,
     back_through,
