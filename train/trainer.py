@@ -250,6 +250,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         if not world.is_main():
             own_files.contribute(self.folder, self.optimizer)
             return
+        copies.check(self.model)
         adapter = starts.saved_tensors(model)
         self.guard.check_moved(adapter)
         moment = checkpoint.Moment(

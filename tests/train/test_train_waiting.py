@@ -225,8 +225,13 @@ def test_a_queued_step_is_the_same_step_or_none(inside, tmp_path):
 
 
 def test_a_run_with_the_step_queued_learns_the_same(forked, inside, tmp_path):
-    """Losses, norms and the adapter's bytes of a whole run equal those of one whose step waits."""
-    words = ["train.optimizer=adamw_fused", "train.steps=6", "train.warmup_fraction=0.34"]
+    """Losses, norms and the adapter's bytes equal those of a run whose step waits; losses are peft's."""
+    words = [
+        "train.optimizer=adamw_fused",
+        "train.steps=6",
+        "train.warmup_fraction=0.34",
+        "train.learning_rate=0.01",
+    ]
     run = """
 import runpy, envdoc.train.queued_step as q
 plain, taken = q.QueuedStep.take, []
@@ -239,6 +244,7 @@ sys.exit(code)
     never = "q.can_be_queued = lambda optimizer: False"
     queued = forked.finish(["train", *words, "name=queued"], tmp_path, text=run.format(""))
     plain = forked.finish(["train", *words, "name=plain"], tmp_path, text=run.format(never))
+    alone = forked.finish(["train", *words, "name=alone", "train.fused=off"], tmp_path)
     told = inside(
         tmp_path,
         """
@@ -247,11 +253,12 @@ def of(name):
     steps = [json.loads(line) for line in (Path("runs") / name / "steps.jsonl").read_text().splitlines()]
     adapter = (Path("runs") / name / "adapter" / "adapter_model.safetensors").read_bytes()
     return [[(step["loss"], step["grad_norm"], step["learning_rate"]) for step in steps], adapter.hex()]
-one, other = of("queued"), of("plain")
-print(json.dumps([len(one[0]), one == other]))
+one, other, alone = of("queued"), of("plain"), of("alone")
+apart = max(abs(a[0] - b[0]) for a, b in zip(one[0], alone[0]))
+print(json.dumps([len(one[0]), one == other, apart < 1e-4, apart]))
 """,
     )
 
-    assert (0, 0) == (queued.returncode, plain.returncode), queued.stderr + plain.stderr
-    assert [6, True] == told
+    assert [0, 0, 0] == [done.returncode for done in (queued, plain, alone)], queued.stderr + plain.stderr
+    assert [6, True, True] == told[:3], told
     assert "6 0 " == (tmp_path / "taken").read_text()

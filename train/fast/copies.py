@@ -1,13 +1,31 @@
-"""16-bit copies of the adapter's fp32 matrices, made anew after an update: those of the whole model in a dozen launches.
+"""16-bit copies of the adapter's fp32 matrices, made anew after an update, of the whole model in a dozen launches.
 
-One by one they were 900 small kernels, in which an H200 waited for the host at the start of each update (2026-11-30).
+One by one they were 900 small kernels, for which an H200 waited at the start of each update (2026-11-30).
+
+A copy that is not made anew is the worst of faults: the passes go on with the adapter as it was, the optimizer moves
+weights that nobody reads, and the file that is saved is not what was trained. torch's version counter of a tensor does
+not tell: fused AdamW and bitsandbytes' optimizers write past it (torch 2.13). So every step of any optimizer counts,
+and `check` compares the numbers themselves.
 """
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from envdoc.train.errors import Diverged
 
 SHELF = "envdoc_shelf"  # of a fused model
+
+_steps = 0  # of all optimizers in this process
+
+
+def _count(*told: Any) -> None:
+    global _steps
+    _steps += 1
+
+
+register_optimizer_step_post_hook(_count)
 
 
 class Copies:
@@ -31,7 +49,17 @@ class Copies:
 
     def now(self, dtype: torch.dtype) -> Tuple[Any, ...]:
         """What copies of the matrices as they are would be made of."""
-        return (dtype, *((p.data_ptr(), p._version) for part in self.parts for p in (part.a, part.b)))
+        return (dtype, _steps, *((p.data_ptr(), p._version) for part in self.parts for p in (part.a, part.b)))
+
+    def are_true(self) -> bool:
+        """Whether those that the next pass would take are copies of the matrices as they are."""
+        if not self.made_of or self.made_of != self.now(self.made_of[0]):
+            return True  # they would be made anew
+        a, bs, dtype = self.a, self.bs, self.made_of[0]
+        wanted = torch.cat([(part.a.detach() * part.scale).to(dtype) for part in self.parts])
+        return torch.equal(a, wanted) and all(
+            torch.equal(b, part.b.detach().to(dtype)) for b, part in zip(bs, self.parts)
+        )
 
 
 class Shelf:
@@ -68,6 +96,19 @@ def renew(model: Any) -> None:
     shelf = getattr(model, SHELF, None)
     for dtype in {copies.made_of[0] for copies in shelf.copies if copies.made_of} if shelf else ():
         shelf.renew(dtype)
+
+
+def check(model: Any) -> None:
+    """Raises Diverged where passes would take an adapter other than the one that is saved."""
+    shelf = getattr(model, SHELF, None)
+    false = [copies for copies in shelf.copies if not copies.are_true()] if shelf else []
+    if false:
+        raise Diverged(
+            f"In {len(false)} of {len(shelf.copies)} groups of LoRA layers the copies that the passes read are not the "
+            "adapter as it is: what would be saved is not what was trained. Nothing was saved.",
+            "Set `train.fused=off`, and report this with the versions that `envdoc check` prints: it is a fault of "
+            "envdoc's fast path.",
+        )
 
 
 def _make(stale: Sequence[Copies], dtype: torch.dtype) -> None:
