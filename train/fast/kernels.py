@@ -15,6 +15,7 @@ SMALLEST = 16  # the shortest side of a product that a tensor core takes
 # Tiles by rank, rows and columns: the fastest of nine shapes on an H200, 2026-11-30 (ranks 8 and 16).
 NARROW, WIDE = (16, 256), (32, 128)
 NARROW_RANK = 32  # up to which
+HERE = contextlib.nullcontext()
 
 
 def usable(tensor: torch.Tensor) -> bool:
@@ -24,7 +25,9 @@ def usable(tensor: torch.Tensor) -> bool:
 
 def on_device_of(tensor: torch.Tensor) -> Any:
     """A context in which kernels are started on the tensor's device."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
+    if not tensor.is_cuda or tensor.get_device() == torch.cuda.current_device():
+        return HERE
+    return torch.cuda.device(tensor.device)
 
 
 def grid(y: torch.Tensor, rank: int) -> Any:
