@@ -46,7 +46,7 @@ def every(shrink: int = 1) -> List[Recipe]:
     padded = {"tokens": 0, "rows": 8}
     rows8 = f"train.batch_size=8 train.accumulation=1 data.max_length={1024 // shrink}"
     return [
-        own("bf16-8k", "bf16, packed 8192", k8, f"{packed(k8)} {plain}", idle=True),
+        own("bf16-8k", "bf16, packed 8192", k8, f"{packed(k8)} {plain}", warm=8, idle=True),
         own("bf16-16k", "bf16, packed 16384", k16, f"{packed(k16)} {plain}", warm=3, timed=8),
         own(
             "nf4-8k-ckpt",
@@ -77,6 +77,7 @@ def every(shrink: int = 1) -> List[Recipe]:
             shape="8b",
             r=16,
             fixed=k4,
+            idle=True,
         ),
         Recipe(
             "unsloth-bf16-8k",

@@ -8,6 +8,7 @@ are put back here. Its fused cross entropy is not taken (loss.py says why).
 import inspect
 import sys
 from typing import Any, Dict, List, Tuple
+from weakref import WeakKeyDictionary
 
 from envdoc.train import compat
 from envdoc.train.errors import first_line
@@ -15,7 +16,8 @@ from envdoc.train.errors import first_line
 # What Liger's functions take, and what it is called in the plan.
 PARTS = {"rms_norm": "RMSNorm", "layer_norm": "LayerNorm", "swiglu": "SwiGLU", "geglu": "GeGLU"}
 BOUND = ("forward", "extra_repr", "_get_name")  # what it binds to a module
-_taken: Dict[int, Tuple[str, ...]] = {}  # a module's id -> the names bound to it by Liger
+# A module -> the names bound to it by Liger. Weak, since a module that is gone leaves its id to the next one.
+_taken: "WeakKeyDictionary[Any, Tuple[str, ...]]" = WeakKeyDictionary()
 
 
 def apply(model: Any) -> Tuple[str, List[str]]:
@@ -45,16 +47,14 @@ def apply(model: Any) -> Tuple[str, List[str]]:
         vars(library).update(names)
     _put_back(base, before, all_of_it=False)
     # Of what it was asked for, that which no fused forward stands in place of.
-    used = sorted(
-        {type(module).__name__ for module in base.modules() if "forward" in _taken.get(id(module), ())}
-    )
+    used = sorted({type(module).__name__ for module in base.modules() if "forward" in _taken.get(module, ())})
     return " and ".join(used), []
 
 
 def undo(model: Any) -> None:
     """Every module without what Liger bound to it."""
     for module in model.modules():
-        for name in _taken.pop(id(module), ()):
+        for name in _taken.pop(module, ()):
             module.__dict__.pop(name, None)
 
 
@@ -68,4 +68,4 @@ def _put_back(base: Any, before: Dict[int, Dict[str, Any]], all_of_it: bool) -> 
                 del module.__dict__[name]
             module.__dict__.update({name: was[name] for name in BOUND if name in was})
         elif fresh:
-            _taken[id(module)] = fresh
+            _taken[module] = fresh
