@@ -21,6 +21,7 @@ from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
 from envdoc.train.fast import copies
 from envdoc.train.fast.loss import Head
+from envdoc.train.fast.trial import Trial
 from envdoc.train.feed import Laying, Update, loader
 from envdoc.train.forms import PADDED, Form
 from envdoc.train.guard import Guard
@@ -76,6 +77,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
         self._queued: Optional[QueuedStep] = None
+        self._fast_trial = Trial()
         self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
         total = total_steps(len(self.units), train)
         values = {
@@ -132,6 +134,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         targets = inputs["answer_tokens"]  # over all processes: what the update's loss is divided by
         mine = world.share(batches, MASKED)
         start = random_state.take()
+        self._fast_trial.take(self.guard.moved, self.model, self.passes, self.corpus.rows[0], self.events)
         self.guard.last_good.mark(self.model)
         while True:
             parts, full = out_of_memory.cut(mine, self.halvings), None

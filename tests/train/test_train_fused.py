@@ -4,7 +4,7 @@ FAMILIES = """
 import collections, torch
 from transformers import AutoModelForCausalLM, CONFIG_MAPPING
 from peft import LoraConfig, get_peft_model
-from envdoc.train.fast import checkpointing, copies, frozen, fuse
+from envdoc.train.fast import checkpointing, copies, frozen, fuse, head, trial
 
 torch.set_num_threads(1)
 SIZES = dict(vocab_size=256, hidden_size=64, intermediate_size=160, num_hidden_layers=2, num_attention_heads=4,
@@ -58,7 +58,7 @@ print(json.dumps(told))
 # Optimizers that write past a tensor's version counter, and those that do not: the passes must see every update.
 UPDATES = """
 import bitsandbytes as bnb
-from envdoc.train.errors import Diverged
+from envdoc.train.errors import Diverged, ModelError
 kinds = {
     "sgd": lambda weights: torch.optim.SGD(weights, lr=1.0),
     "adamw": lambda weights: torch.optim.AdamW(weights, lr=0.02),
@@ -80,6 +80,31 @@ for name, kind in kinds.items():
             copies.renew(model)
         copies.check(model)
     told[name] = [max(abs(a - b) for a, b in zip(losses[:4], losses[4:])), losses[4] - losses[7]]
+
+# What each process tries after its first update: with fp32 and bf16, and with copies that are never made anew.
+def tried(dtype, now=None):
+    model = laid("llama", dtype).train()
+    fuse.fuse(model)
+    found, _ = head.find(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-4, fused=True)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data.zero_()
+    kept = copies.Copies.now
+    copies.Copies.now = now or kept
+    gradients(model)
+    optimizer.step()
+    before = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+    apart = trial.run(model, found, list(range(3, 200)))
+    copies.Copies.now = kept
+    after = [p.grad for p in model.parameters() if p.grad is not None]
+    assert model.training and all(torch.equal(a, b) for a, b in zip(before, after))
+    return [apart.loss, apart.a, apart.b, apart.is_small]
+told["tried"] = [tried(torch.float32), tried(torch.bfloat16), tried(torch.float32, lambda self, dtype: (dtype,))]
+try:
+    trial.judge(trial.Apart(0.001, 1.0, 0.004))
+except ModelError as error:
+    told["judged"] = error.message
 
 model = laid("llama").train()
 fuse.fuse(model)
@@ -287,6 +312,13 @@ def test_the_passes_see_every_update_of_every_optimizer(inside, tmp_path):
     """Four updates: losses are peft's to rounding, and fall; an adapter that the passes did not see is not saved."""
     told = inside(tmp_path, FAMILIES + UPDATES)
 
+    exact, rounded, stale = told.pop("tried")
+    assert max(exact[:3]) < 1e-5 and exact[3] and 0 < max(rounded[:3]) < 0.05 and rounded[3], (exact, rounded)
+    assert stale[1] > 0.9 and not stale[3], stale
+    assert (
+        "on one row the loss is 0.1% apart (allowed: 2%), the gradients of A 100.0% and of B 0.4% (allowed: 10%). "
+        "Training stopped."
+    ) in told.pop("judged")
     false = told.pop("false copies")
     assert {"sgd", "adamw", "adamw fused", "adamw 8 bits", "lion"} == set(told)
     for name, (apart, fallen) in told.items():

@@ -13,6 +13,7 @@ from typing import Any, Optional, Tuple
 from envdoc.train import compat
 from envdoc.train.fast import mlp
 from envdoc.train.fast.norm import add_norm, epsilon_of
+from envdoc.train.fast.plainly import is_wanted
 
 BODY = """
 residual = hidden_states
@@ -44,7 +45,7 @@ class Layer:
     def once(self, hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
         """The layer itself, whether or not it will be computed again."""
         module = self.module
-        if args:
+        if args or is_wanted():
             return self.plain(hidden_states, *args, **kwargs)
         x, normed = add_norm(hidden_states, None, module.input_layernorm.weight, self.before)
         attended, _ = module.self_attn(hidden_states=normed, **kwargs)

@@ -15,6 +15,7 @@ import torch
 
 from envdoc.train.fast import frozen, low_rank
 from envdoc.train.fast.copies import Copies
+from envdoc.train.fast.plainly import is_wanted
 
 ADAPTER = "default"
 WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
@@ -105,7 +106,12 @@ def together(
 
 
 def fits(x: torch.Tensor, parts: Sequence[Part]) -> bool:
-    """True for an input whose dtype is that of the base's 16-bit weights, outside autocast, which has its own rules."""
+    """True for an input whose dtype is that of the base's 16-bit weights, outside autocast, which has its own rules.
+
+    False while everything is computed plainly.
+    """
+    if is_wanted():
+        return False
     weight = parts[0].base.weight
     wanted = weight.dtype if weight.is_floating_point() else parts[0].base.weight.quant_state.dtype
     return x.dtype == wanted and not torch.is_autocast_enabled()

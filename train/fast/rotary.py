@@ -12,6 +12,7 @@ import torch
 
 from envdoc.train.fast import kernels
 from envdoc.train.fast.kernels import triton
+from envdoc.train.fast.plainly import is_wanted
 
 if triton is not None:
     import triton.language as tl
@@ -54,7 +55,7 @@ def _instead_of(own: Any) -> Any:
     def apply(
         q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *args: Any, **kwargs: Any
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        if args or kwargs or not _fits(q, k, cos):
+        if args or kwargs or is_wanted() or not _fits(q, k, cos):
             return own(q, k, cos, sin, *args, **kwargs)  # type: ignore[no-any-return]
         return _Rotated.apply(q, cos, sin), _Rotated.apply(k, cos, sin)
 
