@@ -110,6 +110,20 @@ SAID_TWICE: Tuple[SaidTwice, ...] = (
         "`train.schedule` is constant, which never warms up, and `train.warmup_fraction` asks for a warm-up.",
         "Leave `train.warmup_fraction` out, or take `train.schedule=linear` or cosine.",
     ),
+    SaidTwice(
+        "train.batch_size",
+        "train.accumulation",
+        lambda run: run.train.batch_size == "auto",
+        "`train.batch_size` is auto, by which the plan chooses what an update is, and `train.accumulation` is given.",
+        "Leave `train.accumulation` out, or give `train.batch_size` a number.",
+    ),
+    SaidTwice(
+        "train.batch_size",
+        "data.packing",
+        lambda run: run.train.batch_size == "auto" and run.data.packing is False,
+        "`train.batch_size` is auto, by which rows are packed, and `data.packing` is false.",
+        "Leave `data.packing` out, or give `train.batch_size` a number.",
+    ),
 )
 
 

@@ -105,7 +105,7 @@ def load(file: Optional[str], overrides: Sequence[str], here: bool = True) -> Tu
         raise ConfigError(
             f"`name` must be a plain folder name, and is `{run.name}`.", "Use `output` for a path."
         )
-    clashes.check(run, (set(in_file), set(replaced)))
+    clashes.check(run, (set(in_file) - set(replaced), set(replaced)))
     return run, source
 
 
