@@ -24,7 +24,7 @@ import types
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NoReturn, Sequence, Tuple
 
 from _aside import Aside
 from _bytecode import keep_bytecode
@@ -63,45 +63,55 @@ class Server:
         steps = self.steps()
         self.tell({"modules": [step[1] for step in steps if step[0] in ("import", "hear")]})
         for index, step in enumerate(steps):
-            if step[0] == "fork":
-                self.fork(step[1])
-            elif step[0] == "warm":
-                self.warm(step[1], step[2])
-            elif step[0] == "hide":
-                sys.modules[step[1]] = None  # type: ignore[assignment]  # as if it were not installed
-            elif step[0] == "forget":
-                forget(step[1])
-            elif step[0] == "aside":
-                self.asides[step[1]] = Aside(step[1], step[2])
+            if step[0] == "aside":
+                self.go_aside(step[1])
             elif step[0] == "hear":
                 if not self.hear(step[1]):
                     break
-            else:
-                last = not any(later[:2] == step[:2] for later in steps[index + 1 :])
+            elif step[0] == "import":
+                later = steps[index + 1 :]
+                last = not any(other[0] in ("import", "hear") and other[1] == step[1] for other in later)
                 if not self.bring(step[1], step[2], last):
                     break
+            else:
+                self.take(step)
         else:
             self.tell({"done": True})
         os.write(self.turn_over, b".")  # this process computes no more
-        while True:
-            try:
-                os.wait()
-            except ChildProcessError:
-                break
-        os._exit(0)
+        end_after_children()
+
+    def take(self, step: Tuple[Any, ...]) -> None:
+        """A step that has no result of its own."""
+        if step[0] == "fork":
+            self.fork(step[1])
+        elif step[0] == "warm":
+            self.warm(step[1], step[2])
+        elif step[0] == "hide":
+            sys.modules[step[1]] = None  # type: ignore[assignment]  # as if it were not installed
+        elif step[0] == "forget":
+            forget(step[1])
 
     def steps(self) -> List[Tuple[Any, ...]]:
         """The steps of the plan, without the modules that are known to fail and without forks that nobody wants."""
-        steps = [
-            step
-            for step in STEPS[self.plan["steps"]]
-            if (step[1] in self.plan["forks"] if step[0] == "fork" else step[1] not in self.plan["leave_out"])
-        ]
+        steps = self.wanted(STEPS[self.plan["steps"]])
         if not self.plan["modules"]:
-            while steps and steps[-1][0] != "fork":
+            steps = [step for step in steps if step[0] != "hear" and (step[0] != "aside" or forks(step))]
+            while steps and not forks(steps[-1]):
                 steps.pop()
-            steps = [step for step in steps if step[0] != "aside"]
         return steps
+
+    def wanted(self, steps: Sequence[Tuple[Any, ...]]) -> List[Tuple[Any, ...]]:
+        """Those of the steps that this plan takes."""
+        found: List[Tuple[Any, ...]] = []
+        for step in steps:
+            if step[0] == "aside":
+                inner = tuple(
+                    part for part in self.wanted(step[1]) if part[0] != "import" or version_of(part[1])
+                )
+                found += [("aside", inner)] if inner else []
+            elif step[1] in self.plan["forks"] if step[0] == "fork" else step[1] not in self.plan["leave_out"]:
+                found.append(step)
+        return found
 
     def bring(self, module: str, names: Tuple[str, ...], last: bool) -> bool:
         """Import the module and tell how that went; False where it failed, since it may have left half of itself."""
@@ -119,6 +129,12 @@ class Server:
             )
         return "error" not in seen
 
+    def go_aside(self, steps: Sequence[Tuple[Any, ...]]) -> None:
+        """Begin with these steps in a process of their own; `hear` tells of their imports."""
+        gc.freeze()
+        aside = Aside(steps, self.take, end_after_children)
+        self.asides.update((step[1], aside) for step in steps if step[0] == "import")
+
     def hear(self, module: str) -> bool:
         """Wait for the import that went on aside and tell how it went; False where it failed."""
         version = version_of(module)
@@ -126,15 +142,16 @@ class Server:
             self.tell({"module": module, "version": None})
             return True
         self.tell({"importing": module, "version": version})
-        seen = self.asides[module].result()
+        seen = self.asides[module].result(module)
         self.tell({"module": module, "version": version, **seen})
         return "error" not in seen
 
     def warm(self, module: str, names: Tuple[str, ...]) -> None:
         """Import what the next forks will import; what fails here will fail there, and is told there."""
         try:
+            imported = import_module(module)
             for name in names:
-                getattr(import_module(module), name)
+                getattr(imported, name)
         except Exception:
             pass
 
@@ -203,6 +220,20 @@ class Server:
         sys.modules["__main__"] = main
         exec(compile(script.read_bytes(), str(script), "exec", dont_inherit=True), main.__dict__)
         sys.exit(0)
+
+
+def forks(step: Tuple[Any, ...]) -> bool:
+    """True where that step, or one that goes on aside, forks a probe."""
+    return step[0] == "fork" or (step[0] == "aside" and any(forks(part) for part in step[1]))
+
+
+def end_after_children() -> NoReturn:
+    """Wait for the keepers, and end without the libraries' own good-byes."""
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            os._exit(0)
 
 
 def forget(module: str) -> None:

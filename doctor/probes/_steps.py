@@ -9,7 +9,7 @@ from library_imports import NAMES
 LLAMA = ("LlamaForCausalLM", "GPT2LMHeadModel", "GPTNeoXForCausalLM")  # what _tiny builds
 
 # ("import", module, names) is told to the runner, and ends everything where it fails; ("warm", ...) is neither.
-# ("aside", module, names) imports in a process of its own from there on; ("hear", module) waits for that and tells it.
+# ("aside", steps) takes these in a process of its own from there on; ("hear", module) waits for an import there.
 # A module is told at its last step. torch comes first: five of the six probes need it, and it is the likeliest to be
 # broken. transformers comes in two steps, since its tokenizers are there long before its Trainer.
 ALL: Tuple[Tuple[Any, ...], ...] = (
@@ -44,14 +44,17 @@ GPU: Tuple[Tuple[Any, ...], ...] = (
     ("fork", "lora_two_steps"),
 )
 # A new environment on a machine without GPUs: the imports are all that takes time. They go straight to the two steps,
-# with bitsandbytes and datasets hidden, which those do without. bitsandbytes is imported while they run, and then peft
-# once more, with bitsandbytes there. datasets needs no torch: it is imported while torch is (0.4 s of CPU).
+# with bitsandbytes and datasets hidden, which those do without. datasets goes on aside while transformers is imported,
+# and bitsandbytes while its Trainer is; what both of these take from torch comes before that. bitsandbytes is imported
+# once more while the two steps run, and then peft, with bitsandbytes there.
 NEW: Tuple[Tuple[Any, ...], ...] = (
-    ("aside", "datasets", NAMES["datasets"]),
     ("import", "torch", ()),
     ("fork", "torch_runs"),
-    ("hide", "bitsandbytes"),
+    ("aside", (("import", "datasets", NAMES["datasets"]),)),
     ("hide", "datasets"),
+    ("warm", "torch._dynamo", ()),
+    ("aside", (("import", "bitsandbytes", NAMES["bitsandbytes"]), ("fork", "bitsandbytes_runs"))),
+    ("hide", "bitsandbytes"),
     ("import", "safetensors", NAMES["safetensors"]),
     ("import", "tokenizers", NAMES["tokenizers"]),
     ("import", "accelerate", NAMES["accelerate"]),
@@ -63,11 +66,10 @@ NEW: Tuple[Tuple[Any, ...], ...] = (
     ("fork", "lora_two_steps"),
     ("fork", "adapter_save"),
     ("fork", "fan_in_fan_out"),
+    ("hear", "bitsandbytes"),
+    ("hear", "datasets"),
     ("forget", "bitsandbytes"),
-    ("import", "bitsandbytes", NAMES["bitsandbytes"]),
-    ("fork", "bitsandbytes_runs"),
     ("forget", "peft"),
     ("import", "peft", NAMES["peft"]),
-    ("hear", "datasets"),
 )
 STEPS = {"all": ALL, "gpu": GPU, "new": NEW}
