@@ -100,12 +100,15 @@ def _is_whole_and_current(generations: Generations, folder: Path) -> bool:
 
 
 def _alike(generations: Generations, profile: Profile, minor: str) -> List[Path]:
-    """The two generations that most likely have compiled the same files: of the same lock first, then the newest."""
+    """Those that have compiled the same files: the newest of the same lock, which has what earlier ones shared with it.
+
+    Without one, the two newest.
+    """
     same_python = [
         item for item in reversed(generations.list()) if item.python_version.startswith(minor + ".")
     ]
-    same_python.sort(key=lambda item: item.lock_sha256 != profile.lock_sha256)
-    return [item.folder for item in same_python[:2]]
+    same_lock = [item for item in same_python if item.lock_sha256 == profile.lock_sha256]
+    return [item.folder for item in (same_lock[:1] or same_python[:2])]
 
 
 def _reusable(

@@ -96,7 +96,7 @@ def deliver(
     if installer.streams:
         measured = rate.known(home)
         is_slow = measured is not None and measured.bytes_per_second < SLOW_BYTES_PER_SECOND
-        if is_slow and _from_cache(installer, environment, lock, temporary, log, report):
+        if is_slow and from_cache(installer, environment, lock, temporary, log, report):
             return
         if not is_slow:
             try:
@@ -178,7 +178,7 @@ def fetch_pins(
     return wanted
 
 
-def _from_cache(
+def from_cache(
     installer: Installer, environment: Path, lock: Path, temporary: Path, log: Path, report: Report
 ) -> bool:
     """Try without the network; False where the installer's cache lacks something."""

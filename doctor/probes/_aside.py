@@ -18,7 +18,10 @@ class Aside:
     """They begin when this is made. `take` gets every step that is no import, and `end` ends the process."""
 
     def __init__(
-        self, steps: Sequence[Tuple[Any, ...]], take: Callable[[Tuple[Any, ...]], None], end: Callable[[], None]
+        self,
+        steps: Sequence[Tuple[Any, ...]],
+        take: Callable[[Tuple[Any, ...]], None],
+        end: Callable[[], None],
     ) -> None:
         self._reading, writing = os.pipe()
         self._seen: Seen = {}

@@ -109,7 +109,9 @@ class Server:
                     part for part in self.wanted(step[1]) if part[0] != "import" or version_of(part[1])
                 )
                 found += [("aside", inner)] if inner else []
-            elif step[1] in self.plan["forks"] if step[0] == "fork" else step[1] not in self.plan["leave_out"]:
+            elif (
+                step[1] in self.plan["forks"] if step[0] == "fork" else step[1] not in self.plan["leave_out"]
+            ):
                 found.append(step)
         return found
 
