@@ -4,7 +4,6 @@ Nothing here switches to anything. The time of every step goes into the receipt 
 """
 
 import contextlib
-import json
 import shutil
 import time
 from collections import Counter
@@ -13,17 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
-from envdoc.doctor.child import run
 from envdoc.doctor.errors import FixError
 from envdoc.doctor.finding import Check, Kind, Severity
+from envdoc.doctor.fix.again import install_again
 from envdoc.doctor.fix.ahead import Ahead
 from envdoc.doctor.fix.bytecode import link_bytecode, site_packages
-from envdoc.doctor.fix.delivery import deliver, from_cache
+from envdoc.doctor.fix.delivery import deliver
 from envdoc.doctor.fix.failure import Failure
+from envdoc.doctor.fix.installed import installed_packages
 from envdoc.doctor.fix.installer import Installer, Report
 from envdoc.doctor.fix.journal import now
 from envdoc.doctor.fix.kernel import missing_pins
-from envdoc.doctor.fix.new_environment import add_pip, make_environment
+from envdoc.doctor.fix.new_environment import add_pip, bundled_wheels, make_environment
 from envdoc.doctor.fix.pins import Machine, read_pins
 from envdoc.doctor.fix.pip_config import last_line
 from envdoc.doctor.fix.pip_installer import PipInstaller
@@ -34,8 +34,6 @@ from envdoc.doctor.fix.room import demand_disk, tree_bytes
 from envdoc.doctor.fix.uv_installer import UvInstaller
 
 Examine = Callable[[str], Sequence[Check]]
-
-_LIST_SECONDS = 300.0
 
 
 @dataclass
@@ -61,6 +59,7 @@ class Build:
         self.ahead = Ahead(self.temporary / "ahead")
         self.log = self.home / "install.log"
         self.total_bytes = self.download_bytes = 0
+        self.bundled: List[str] = []
         self.seconds: Dict[str, float] = {}
 
     def make(self, prove: Examine, accepted_codes: Sequence[str]) -> Dict[str, Any]:
@@ -130,11 +129,14 @@ class Build:
 
     def _make_environment(self) -> None:
         self.report(f"Making `{self.folder.name}` with Python {self.python.version}.")
-        make_environment(self.python, self.folder, self._uv, with_pip=not self._is_cached)
-        if not self._is_cached:
-            self._share_bytecode(
-                "pip"
-            )  # to ask it for its configuration takes 0.25 s then, and 0.8 s without
+        if self._is_cached:
+            with ThreadPoolExecutor(1) as beside:
+                asked = beside.submit(bundled_wheels, self.python.path)
+                make_environment(self.python, self.folder, self._uv, with_pip=False)
+                self.bundled = asked.result()
+            return
+        make_environment(self.python, self.folder, self._uv)
+        self._share_bytecode("pip")  # to ask it for its configuration takes 0.25 s then, and 0.8 s without
 
     @property
     def _is_cached(self) -> bool:
@@ -151,7 +153,10 @@ class Build:
     def _install(self) -> None:
         """By uv where it is here, and by pip where uv cannot work."""
         if self._is_cached:
-            if self._install_from_cache():
+            self.report(f"Installing {self.profile.title} from uv's cache.")
+            lock, machine, bundled = self.profile.lock, self._machine, self.bundled
+            where = (self.temporary, self.log, self.report)
+            if install_again(self.installer, self.folder, lock, machine, bundled, *where):
                 return
             add_pip(self.python, self.folder, self._uv)
         try:
@@ -162,15 +167,6 @@ class Build:
             self.report(f"{failure.message} pip goes on instead.")
             self.installer = PipInstaller()
             self._install_all()
-
-    def _install_from_cache(self) -> bool:
-        """Link what uv has, by hash and without network or pip's configuration; False where it lacks any.
-
-        uv takes 0.2 s less than when it asks the index, and pip's configuration is not waited for.
-        """
-        self.report(f"Installing {self.profile.title} from uv's cache.")
-        arguments = (self.installer, self.folder, self.profile.lock, self.temporary, self.log, self.report)
-        return from_cache(*arguments)
 
     def _install_all(self) -> None:
         self.installer.prepare(self._interpreter, self.temporary, self.wheelhouse)
@@ -228,7 +224,7 @@ class Build:
     def _install_kernel(self) -> None:
         """ipykernel and what it needs, each pinned by its hash; what the profile has pinned itself stays as it is."""
         lock = self.temporary / "kernel.txt"
-        lock.write_text(missing_pins(list(self._packages())), encoding="utf-8")
+        lock.write_text(missing_pins(list(installed_packages(self.folder))), encoding="utf-8")
         self.report("Adding ipykernel, for Jupyter.")
         self._install_lock(lock)
 
@@ -257,12 +253,10 @@ class Build:
             linked = self._share_bytecode("torch")
             if not linked:  # not even of the same lock: uv's cache was emptied since
                 self._compile_ahead()
-            if self._is_cached:
-                add_pip(self.python, self.folder, self._uv)
             linked += self._share_bytecode()
         with self._step("consistency"):
             shutil.rmtree(str(self.ahead.folder), ignore_errors=True)
-            packages = self._packages()
+            packages = installed_packages(self.folder)
             self._demand_consistency()
             return _Seen(packages, tree_bytes(self.folder), linked)
 
@@ -273,17 +267,6 @@ class Build:
                 f"The new environment is not consistent: {last_line(told)}",
                 "Nothing was switched. Please report this: a lock that ships with envdoc must pass `pip check`.",
             )
-
-    def _packages(self) -> Dict[str, str]:
-        """Name -> version of everything that is installed, as the metadata of each has it."""
-        done = run(
-            [str(self._interpreter), "-I", "-S", "-c", _LIST, *map(str, site_packages(self.folder))],
-            _LIST_SECONDS,
-        )
-        if not done.ok:
-            raise FixError(f"The new environment's packages cannot be listed: {last_line(done.stderr)}")
-        listed: Dict[str, str] = json.loads(done.stdout)
-        return listed
 
     def _share_bytecode(self, package: str = "") -> int:
         """Take over what was compiled ahead and by earlier generations, of one package or of all; how many files."""
@@ -301,14 +284,6 @@ class _Seen:
     packages: Dict[str, str]
     bytes: int
     linked: int
-
-
-_LIST = """
-import json, sys
-from importlib.metadata import distributions
-found = {d.metadata["Name"]: d.version for d in distributions(path=sys.argv[1:])}
-print(json.dumps({name: found[name] for name in sorted(found)}))
-"""
 
 
 def errors_of(checks: Sequence[Check], accepted_codes: Sequence[str]) -> List[Check]:

@@ -30,7 +30,7 @@ def make_environment(python: Python, folder: Path, uv: str = "", with_pip: bool 
     Without pip it takes a third of the time, and `add_pip` makes up for that. Raises FixError with venv's own words
     where it fails.
     """
-    by_uv = bool(uv and (not with_pip or _bundled_wheels(python.path)))
+    by_uv = bool(uv and (not with_pip or bundled_wheels(python.path)))
     done = run(
         [python.path, "-m", "venv", *(["--without-pip"] if by_uv or not with_pip else []), str(folder)],
         _LIMIT_SECONDS,
@@ -45,15 +45,8 @@ def make_environment(python: Python, folder: Path, uv: str = "", with_pip: bool 
 
 
 def add_pip(python: Python, folder: Path, uv: str) -> None:
-    """Put pip into an environment that was made without, by uv where uv can. Raises FixError where that fails.
-
-    What is there already stays: a lock may pin pip, and many pin setuptools, which older Pythons bring along.
-    """
-    there = {info.name.partition("-")[0] for info in folder.glob("lib/python3*/site-packages/*.dist-info")}
-    if "pip" in there:
-        return
-    interpreter = str(folder / "bin" / "python")
-    wheels = [path for path in _bundled_wheels(python.path) if Path(path).name.partition("-")[0] not in there]
+    """Put pip into an environment that was made without, by uv where uv can. Raises FixError where that fails."""
+    interpreter, wheels = str(folder / "bin" / "python"), bundled_wheels(python.path)
     local = ["--offline", "--no-config", "--no-index", "--no-deps", "--no-progress"]
     if wheels and run([uv, "pip", "install", *local, "--python", interpreter, *wheels], _LIMIT_SECONDS).ok:
         return
@@ -104,7 +97,7 @@ def _base_of(environment: Path) -> str:
     )
 
 
-def _bundled_wheels(python: str) -> List[str]:
+def bundled_wheels(python: str) -> List[str]:
     """The wheels that ensurepip of that Python would install; [] where they cannot be found."""
     try:
         told = run([python, "-I", "-c", _BUNDLED], _START_SECONDS)

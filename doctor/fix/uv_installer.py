@@ -42,8 +42,7 @@ class UvInstaller(Installer):
     def prepare(self, python: Path, temporary: Path, wheelhouse: Optional[Path]) -> None:
         """Read pip's configuration, and see what the cache holds already."""
         self._config = PipConfig() if wheelhouse else self._read_config(python)
-        told = run([self.program, "cache", "dir"], 30.0)
-        self._cache = Path(told.stdout.strip()) if told.ok and told.stdout.strip() else None
+        self._cache = self._find_cache()
         self._known = {str(entry) for entry in self._entries()}
 
     def command(self, python: Path, lock: Path, wheelhouse: Optional[Path], again: bool) -> List[str]:
@@ -72,7 +71,8 @@ class UvInstaller(Installer):
 
     def unpacked(self) -> str:
         """uv's archives, by whose last names it has checked their hashes."""
-        return "" if self._cache is None else str(Path(escape(str(self._cache)), "archive-v*", "[!.]*"))
+        cache = self._cache or self._find_cache()
+        return "" if cache is None else str(Path(escape(str(cache)), "archive-v*", "[!.]*"))
 
     def is_consistent(self, python: Path) -> Tuple[bool, str]:
         """`uv pip check`: whether everything fits together, and what uv says: in 30 ms instead of pip's second."""
@@ -111,6 +111,10 @@ class UvInstaller(Installer):
             return parse_pip_config(told)
         # that pip is new: what it compiles is kept, here and for later generations
         return read_pip_config(python, {**os.environ, "PYTHONDONTWRITEBYTECODE": ""})
+
+    def _find_cache(self) -> Optional[Path]:
+        told = run([self.program, "cache", "dir"], 30.0)
+        return Path(told.stdout.strip()) if told.ok and told.stdout.strip() else None
 
     def _entries(self) -> List[Path]:
         if self._cache is None:

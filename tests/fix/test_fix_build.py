@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -15,6 +16,7 @@ from envdoc.doctor.fix.new_environment import base_problem, make_environment
 
 pytestmark = pytest.mark.slow
 
+PINS = (("alpha", "1.0"), ("beta", "2.0"))
 STEPS = {"environment", "install", "consistency", "bytecode", "proof"}
 
 
@@ -73,6 +75,48 @@ def test_rebuild_makes_another_of_the_same_lock_and_shares_what_was_compiled(pla
     assert [str(second.python)] == asked
     assert ([1, 2], 2) == ([item.number for item in Generations(home).list()], second.number)
     assert receipt_of(second)["compiled_files_shared"] >= 2
+
+
+@pytest.fixture
+def asked_by_uv(shop, no_index, monkeypatch):
+    """An index that uv's own variable names, and pip's configuration does not."""
+    index = tools.Index(shop.wheels, hashes=True)
+    no_index.write_text("[global]\n")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+    yield index
+    index.server.shutdown()
+    index.server.server_close()
+
+
+def test_a_second_generation_of_the_same_lock_asks_no_index(asked_by_uv, shop, home):
+    """Its files are those in uv's cache; pip is there, and a pinned setuptools stays, whatever Python brings along."""
+    digest = tools.make_wheel(shop.wheels, "setuptools", "99.0")
+    pins = [f"{name}=={version} --hash=sha256:{shop.hashes[name]}" for name, version in PINS]
+    plan = shop.plan(shop.profile(lines=[*pins, f"setuptools==99.0 --hash=sha256:{digest}"]), "uv")
+    first = apply(plan, home, imports, silent, find_installer())
+    asked_by_uv.paths.clear()
+    told = []
+    second = apply(plan, home, imports, told.append, find_installer(), rebuild=True)
+    assert ([], 2) == (asked_by_uv.paths, second.number)
+    assert "Installing a tiny stack from uv's cache." in told
+    assert receipt_of(first)["packages"] == receipt_of(second)["packages"]
+    assert {"pip", "alpha", "beta", "setuptools"} == set(receipt_of(second)["packages"])
+    files = [second_site(made.python) / "alpha" / "__init__.py" for made in (first, second)]
+    assert files[0].samefile(files[1])
+    for command in ([str(second.python), "-m", "pip"], [str(second.folder / "bin" / "pip")]):
+        done = subprocess.run([*command, "check"], capture_output=True, text=True)
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_a_second_generation_asks_the_index_where_the_cache_was_emptied(asked_by_uv, shop, home):
+    """As the first one did; pip is there too."""
+    plan = shop.plan(shop.profile(), "uv")
+    apply(plan, home, imports, silent, find_installer())
+    shutil.rmtree(os.environ["UV_CACHE_DIR"])
+    asked_by_uv.requests.clear()
+    second = apply(plan, home, imports, silent, find_installer(), rebuild=True)
+    assert (2, 2) == (len(asked_by_uv.requests), second.number)
+    assert {"alpha", "beta", "pip"} <= set(receipt_of(second)["packages"])
 
 
 def second_site(python):
