@@ -158,7 +158,7 @@ class Build:
             where = (self.temporary, self.log, self.report)
             if install_again(self.installer, self.folder, lock, machine, bundled, *where):
                 return
-            add_pip(self.python, self.folder, self._uv)
+            add_pip(self.python, self.folder, self._uv, self.bundled)
         try:
             self._install_all()
         except Failure as failure:

@@ -6,7 +6,7 @@ unpacks the same wheels, those that Python brings along (ensurepip), in a tenth 
 
 import json
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 from envdoc.doctor.child import run
 from envdoc.doctor.errors import EnvdocError, FixError
@@ -30,9 +30,9 @@ def make_environment(python: Python, folder: Path, uv: str = "", with_pip: bool 
     Without pip it takes a third of the time, and `add_pip` makes up for that. Raises FixError with venv's own words
     where it fails.
     """
-    by_uv = bool(uv and (not with_pip or bundled_wheels(python.path)))
+    wheels = bundled_wheels(python.path) if uv and with_pip else []
     done = run(
-        [python.path, "-m", "venv", *(["--without-pip"] if by_uv or not with_pip else []), str(folder)],
+        [python.path, "-m", "venv", *(["--without-pip"] if wheels or not with_pip else []), str(folder)],
         _LIMIT_SECONDS,
     )
     if not done.ok:
@@ -40,13 +40,16 @@ def make_environment(python: Python, folder: Path, uv: str = "", with_pip: bool 
             f"`{python.path} -m venv` failed: {last_line(done.stderr or done.stdout)}",
             venv_hint(python.minor),
         )
-    if by_uv and with_pip:
-        add_pip(python, folder, uv)
+    if wheels:
+        add_pip(python, folder, uv, wheels)
 
 
-def add_pip(python: Python, folder: Path, uv: str) -> None:
-    """Put pip into an environment that was made without, by uv where uv can. Raises FixError where that fails."""
-    interpreter, wheels = str(folder / "bin" / "python"), bundled_wheels(python.path)
+def add_pip(python: Python, folder: Path, uv: str, wheels: Sequence[str]) -> None:
+    """Put pip into an environment that was made without; `wheels` are those that Python brings along, or none.
+
+    Raises FixError where that fails.
+    """
+    interpreter = str(folder / "bin" / "python")
     local = ["--offline", "--no-config", "--no-index", "--no-deps", "--no-progress"]
     if wheels and run([uv, "pip", "install", *local, "--python", interpreter, *wheels], _LIMIT_SECONDS).ok:
         return
