@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import fix_tools as tools
+import killing
 import pytest
 
 from envdoc.doctor.errors import FixError
@@ -117,6 +119,42 @@ def test_a_second_generation_asks_the_index_where_the_cache_was_emptied(asked_by
     second = apply(plan, home, imports, silent, find_installer(), rebuild=True)
     assert (2, 2) == (len(asked_by_uv.requests), second.number)
     assert {"alpha", "beta", "pip"} <= set(receipt_of(second)["packages"])
+
+
+REBUILD = """
+import pickle, subprocess, sys
+from pathlib import Path
+from envdoc.doctor.fix.apply import apply, find_installer
+def prove(python):
+    subprocess.run([python, "-B", "-c", "import alpha, beta"], check=True)
+    return []
+plan = pickle.loads(Path(sys.argv[1]).read_bytes())
+apply(plan, Path(sys.argv[2]), prove, print, find_installer(), prove=prove, rebuild=True)
+"""
+KILLS = 8
+
+
+def test_a_second_generation_that_is_killed_leaves_the_first_as_it_was(asked_by_uv, shop, home, quick_python):
+    """SIGKILL at moments spread over a build from uv's cache: nobody goes on, nothing of the first was touched."""
+    plan = killing.write_plan(shop.profile(), quick_python, home.parent / "plan.pickle")
+    command = [sys.executable, "-c", REBUILD, str(plan), str(home)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    first = Generations(home).current()
+    started, before = time.monotonic(), killing.digest(first.folder)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - started
+    for place in range(1, KILLS + 1):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(seconds * place / (KILLS + 1))
+        killing.kill(child, "self" if place % 2 else "group")
+        assert killing.nobody_in(home / "envs")
+        assert killing.imports(home / "current" / "bin" / "python", "beta", "alpha")
+        assert before == killing.digest(first.folder)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "Installing a tiny stack from uv's cache." in done.stdout
+    assert all((item.folder / "bin" / "pip").exists() for item in Generations(home).list())
+    whole = {item.name for item in Generations(home).list()}
+    assert whole == killing.names(home / "envs")
 
 
 def second_site(python):
