@@ -2,6 +2,7 @@
 
 uv is the fastest where the link is, and throws a half wheel away; pip keeps nothing of a broken run either. So:
 
+the same lock was installed before ──> uv links it from its cache, or else as below (again.py)
 wheelhouse given ──> installed from it, no network
 pip              ──> envdoc's own downloader, then pip from the folder
 uv, link fast    ──> uv streams
