@@ -54,7 +54,6 @@ ROOTS = (
 )
 LAST = "torch"
 PAUSE_SECONDS = 0.1
-NICENESS = 10  # uv and the proof go first
 
 
 class Shelf:
@@ -197,10 +196,7 @@ def main(plan: Dict[str, Any]) -> None:
         crawl.is_over = True
 
     signal.signal(signal.SIGTERM, end)
-    os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # sched(7): with autogroups `nice` counts inside a session only
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
-    gc.disable()
+    gc.disable()  # and not `nice`: what is not compiled by then, the proof compiles, with one core idle beside it
     warnings.simplefilter("ignore")
     while not crawl.is_over:
         if not crawl.go_on():
