@@ -135,6 +135,21 @@ def prepare_quantised(base: Any) -> Any:
     return prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
 
 
+def eight_bit_state() -> None:
+    """Give bitsandbytes' 8-bit layers the flag that an older peft asks them for.
+
+    bitsandbytes took `memory_efficient_backward` off its MatmulLtState in 0.45.0; peft before 0.14 reads it, to hand
+    it to its own layer, so that no adapter can be laid on an 8-bit base (bitsandbytes #1450; seen with 0.45.5 and peft
+    0.13.2, the last ones for Python 3.8). It stood at False, and only there has it any meaning that is left.
+    """
+    import bitsandbytes
+    import peft
+
+    state = bitsandbytes.MatmulLtState
+    if release(peft.__version__) < (0, 14) and not hasattr(state, "memory_efficient_backward"):
+        state.memory_efficient_backward = False
+
+
 def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], prompt: bool = False) -> str:
     """A conversation in the tokenizer's chat template. Raises what the template raises.
 

@@ -129,6 +129,8 @@ def load_base(folder: Path, model: Model, precision: Precision) -> Any:
     arguments: Dict[str, Any] = {**code, **compat.dtype_argument(precision.torch_dtype)}
     # FSDP cuts weights of one dtype only, so that the 4 bits must lie in what the norms are
     storage = {"bnb_4bit_quant_storage": precision.torch_dtype} if world.sharded() else {}
+    if model.quantization == "8bit":
+        compat.eight_bit_state()
     if model.quantization != "none":
         arguments["quantization_config"] = BitsAndBytesConfig(
             load_in_8bit=model.quantization == "8bit",

@@ -76,6 +76,7 @@ def _quantise(base: Any, kind: str, precision: Precision) -> None:
 def _eight_bits(plain: torch.nn.Linear) -> Any:
     import bitsandbytes as bnb
 
+    compat.eight_bit_state()
     bits, scales, _ = bnb.functional.int8_vectorwise_quant(plain.weight.data.to(torch.float16))
     made = bnb.nn.Linear8bitLt(
         plain.in_features,
