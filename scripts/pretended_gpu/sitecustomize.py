@@ -1,6 +1,6 @@
 """LLM.int8() of a bitsandbytes that computes on CUDA alone, run where there is no GPU: only the GPU is faked.
 
-A Python that has this folder on its path gets it (`scripts/prove-int8-legacy`); nothing of envdoc's own code is touched.
+A Python that has this folder on its path gets it (`scripts/prove-int8-legacy`); envdoc's own code is not touched.
 
 bitsandbytes 0.45: its three CUDA kernels of the 8-bit path are computed by numpy on the CPU's memory, as
 csrc/kernels.cu has them, through the very pointers that bitsandbytes hands to its C library; a tensor of the CPU
@@ -21,6 +21,7 @@ import importlib.abc
 import importlib.machinery
 import os
 import sys
+from pathlib import Path
 
 OUTER = 6.200012e-05  # MM_DEQUANT_CONST, 1 / 127**2
 
@@ -46,7 +47,7 @@ class Kernels:
         """[products in 8 bits, those of them with outlying columns], a line a process, where a file is named for it."""
         place = os.environ.get("ENVDOC_KERNEL_CALLS")
         if place and self.products:
-            with open(place, "a", encoding="utf-8") as file:
+            with Path(place).open("a", encoding="utf-8") as file:
                 file.write(f"[{self.products}, {self.apart}]\n")
 
     def __getattr__(self, name):
@@ -120,7 +121,12 @@ def pretend(bitsandbytes):
 
     def quantised(self, *args, **named):
         device = torch._C._nn._parse_to(*args, **named)[0]
-        if device is None or device.type != "cpu" or self.data.device.type != "cpu" or self.data.dtype == torch.int8:
+        if (
+            device is None
+            or device.type != "cpu"
+            or self.data.device.type != "cpu"
+            or self.data.dtype == torch.int8
+        ):
             return to(self, *args, **named)
         kept, torch.Tensor.cuda = torch.Tensor.cuda, lambda tensor, *_: tensor
         try:
@@ -134,7 +140,6 @@ def pretend(bitsandbytes):
 def said_to_be_there():
     """transformers is told that bitsandbytes can be used, where it would ask torch for a GPU first."""
     import transformers.integrations.bitsandbytes as integration
-    import transformers.utils
 
     for module in [module for name, module in sys.modules.items() if name.startswith("transformers")]:
         if "is_bitsandbytes_available" in vars(module):  # 4.33 asks torch there

@@ -53,6 +53,7 @@ PIECES = """
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+import bitsandbytes, peft
 from peft import PeftModel
 from envdoc.train import checkpoint, compat, evaluation, model as models, optimizers, starts
 from envdoc.train.tiny import make_tiny
@@ -104,6 +105,12 @@ compat.set_tf32(False)
 told["tf32"] = [torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision]
 compat.set_tf32(True)
 told["tf32"] += [torch.backends.cuda.matmul.fp32_precision]
+
+flag = lambda: getattr(bitsandbytes.MatmulLtState, "memory_efficient_backward", "none")
+told["flag"] = []
+for peft.__version__ in (peft.__version__, "0.13.2"):  # what that peft itself does: scripts/prove-int8-legacy
+    fresh("8bit")
+    told["flag"].append(flag())
 
 nan = float("nan")
 courses = [(3, 2, 1), (1, 2), (1, 2, 3), (1, 1, 1), (3, 1, 2, 0.5), (1, nan, nan)]
@@ -161,7 +168,9 @@ def test_two_preparations_of_a_quantised_base(told):
 
 @pytest.mark.slow
 def test_smaller_pieces(told):
-    """TF32 through the torch of today; when a run is over; LoRA+'s two learning rates."""
+    """TF32 through the torch of today; when a run is over; LoRA+'s two learning rates; bitsandbytes' lost flag, which a
+    peft before 0.14 wants of every 8-bit layer."""
     assert ["ieee", "ieee", "tf32"] == told["tf32"]
     assert [False, False, True, True, False, True] == told["over"]
     assert [["A", 0.001], ["B", 0.016]] == told["plus"]
+    assert ["none", False] == told["flag"]
