@@ -176,8 +176,9 @@ def lines(named: Named, out: Path, made: Dict[str, Any], differences: Difference
         f"the adapter's own effect is {differences.effect:.4g}.",
     ]
     if differences.trained is not None:
+        base = "" if named.model.quantization == "none" else f" (base in {named.model.quantization})"
         told.append(
-            f"          The model as trained (base in {named.model.quantization}) and the merged one differ by up to "
+            f"          The model as trained{base} and the merged one differ by up to "
             f"{differences.trained:.4g} in the logits that its receipt holds."
         )
     if differences.kept:

@@ -53,8 +53,9 @@ def check_place(asked: Asked) -> None:
     if finished or any(folder.glob("checkpoint-*")):
         raise ConfigError(
             f"`{settings.folder}` holds {'a finished' if finished else 'an unfinished'} run already.",
-            "Take another `name=...`, replace it with `overwrite=true`"
-            + (", or go on with --resume." if not finished else "."),
+            "Take another `name=...`, or replace it with `overwrite=true`."
+            if finished
+            else "Take another `name=...`, replace it with `overwrite=true`, or go on with --resume.",
         )
 
 

@@ -29,16 +29,18 @@ def judge(folder: AdapterFolder, peft: Peft) -> Verdict:
     checks = check_config(
         folder.config, folder.config_problem, main, peft.fields, peft.tolerant, peft.version, folder.origin
     )
+    received = check_receipt(folder)
     files: List[FileVerdict] = []
     for archive in folder.archives:
         own = check_archive(archive, folder.config, peft.version, folder.origin)
         loaded = archive is main
         checks += own if loaded else _aside(own)
-        verdict = "not loaded" if not loaded else "not real" if any(c.failed for c in own) else "real"
+        of_it = [*own, *(check for check in received if check.file == archive.path.name)]
+        verdict = "not loaded" if not loaded else "not real" if any(c.failed for c in of_it) else "real"
         numbers = sum(tensor.count for tensor in archive.tensors.values())
         files.append(FileVerdict(archive.path.name, verdict, len(archive.tensors), numbers, archive.bytes))
     checks += _beside(folder)
-    checks += check_receipt(folder)
+    checks += received
     nested = any(clean(name) != name for archive in folder.archives for name in archive.tensors)
     named = (folder.config or {}).get("base_model_name_or_path")
     base = str(named or "")

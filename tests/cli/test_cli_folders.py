@@ -74,6 +74,7 @@ def test_verify_without_torch_reads_the_receipt(envdoc, bare, tmp_path):
     told = document(other)
     assert (1, str(late)) == (other.returncode, told["adapter"])
     assert ["receipt"] == [check["name"] for check in told["checks"] if check["ok"] is False]
+    assert ["not real"] == [file["verdict"] for file in told["files"]]
 
 
 def test_verify_two_folders(envdoc, tmp_path):

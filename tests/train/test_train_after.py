@@ -50,6 +50,7 @@ def test_the_merged_model_answers_as_base_and_adapter_do(trained, forked, inside
     assert effect == effect_16 > 1.0
     assert apart < 1e-4 < apart_16 < 0.1 * effect
     assert "in bf16" in rounded.stdout and "it needs no peft" in rounded.stdout
+    assert "The model as trained and the merged one differ" in rounded.stdout
     for name in ("tokenizer.json", "tokenizer_config.json"):
         assert (trained / "runs/plain/base" / name).read_bytes() == (trained / "rounded" / name).read_bytes()
     told = json.loads((trained / "rounded/envdoc-merge.json").read_text())

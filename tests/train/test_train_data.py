@@ -157,7 +157,7 @@ def test_an_unfit_row_of_another_shape_is_refused(tmp_path, row, message):
         (
             "bad.jsonl",
             b'{"instruction": "Q", "output": "A"}\n{"a"',
-            "`{}`, row 2, is not JSON: Expecting ':' delimiter: line 1 column 5",
+            "`{}`, row 2, is not JSON: Expecting ':' delimiter, at character 5",
         ),
         ("bad.json", b"{", "`{}` is not JSON: line 1: expected `}}`, and the file ends."),
         ("dict.json", b"{}", "`{}` must hold a list of rows, and holds a dict."),

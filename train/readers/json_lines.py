@@ -42,8 +42,14 @@ def parsed(line: bytes) -> Any:
         return Unreadable("is not UTF-8 text.", "Save the file as UTF-8.")
     except RecursionError:
         return Unreadable("is nested too deeply to be read.")
-    except ValueError as error:
-        return Unreadable(f"is not JSON: {error}.", "JSON Lines is one object a line.")
+    except ValueError as error:  # JSONDecodeError; and a number of more digits than Python converts
+        # json's own words count lines within the row, which read oddly beside its number
+        said = (
+            f"{error.msg}, at character {error.pos + 1}"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error)
+        )
+        return Unreadable(f"is not JSON: {said}.", "JSON Lines is one object a line.")
 
 
 def without_doubles(pairs: List[Tuple[str, Any]]) -> Any:
