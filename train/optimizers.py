@@ -75,10 +75,14 @@ def schedule(name: str) -> Any:
         ) from None
 
 
+def warmup_updates(train: Train, total: int) -> int:
+    """The updates of the warm-up, of which the first has a rate of 0. Never all: a run of one would train nothing."""
+    return min(math.ceil(total * train.warmup_fraction), total - 1) if train.schedule != "constant" else 0
+
+
 def schedule_arguments(train: Train, total: int) -> Dict[str, Any]:
     """What a schedule needs beyond warm-up and length."""
     decay = max(1, round(total * train.decay_fraction))
-    warmup = math.ceil(total * train.warmup_fraction)
     return {
         "cosine_with_restarts": {"num_cycles": train.cycles},
         "cosine_with_min_lr": {"min_lr": train.learning_rate * train.min_lr_fraction},
@@ -86,7 +90,7 @@ def schedule_arguments(train: Train, total: int) -> Dict[str, Any]:
         "warmup_stable_decay": {
             "num_decay_steps": decay,
             "min_lr_ratio": train.min_lr_fraction,
-            "num_stable_steps": max(0, total - warmup - decay),
+            "num_stable_steps": max(0, total - warmup_updates(train, total) - decay),
         },
     }.get(train.schedule, {})
 

@@ -84,8 +84,9 @@ def _training(ready: Ready) -> List[str]:
 
     train, units = ready.settings.train, len(ready.units)
     kind = "packs" if ready.settings.data.packing is True else "rows"
+    total = total_steps(units, train)
     return [
-        f"Training  {total_steps(units, train)} steps of {train.batch_size} x {train.accumulation} {kind} "
+        f"Training  {total} step{'s' if total != 1 else ''} of {train.batch_size} x {train.accumulation} {kind} "
         f"({steps_per_epoch(units, train)} an epoch), "
         f"learning rate {train.learning_rate:g} ({train.schedule}), gradient checkpointing "
         f"{CHECKPOINTING.get(train.gradient_checkpointing, train.gradient_checkpointing)}, "

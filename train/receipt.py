@@ -145,8 +145,9 @@ def write(receipt: Mapping[str, Any], folder: Path) -> Path:
 
 def lines(measured: Mapping[str, Any]) -> List[str]:
     """The measurements in words."""
+    steps = f"{measured['steps']} step{'s' if measured['steps'] != 1 else ''}"
     return [
-        f"{measured['steps']} steps in {measured['seconds']:.1f} s, {100 * (measured['data_wait_share'] or 0):.1f}% of "
+        f"{steps} in {measured['seconds']:.1f} s, {100 * (measured['data_wait_share'] or 0):.1f}% of "
         f"them waiting for data; loss {measured['first_loss']:.4f} -> {measured['last_loss']:.4f}.",
         f"{measured['tokens_per_second_useful']:,.0f} tokens/s without padding "
         f"({measured['tokens_per_second_total']:,.0f} with); peak memory "

@@ -28,6 +28,7 @@ from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
+from envdoc.train.optimizers import warmup_updates
 from envdoc.train.parallel import own_files, shards, world, zero
 from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.passes import Passes
@@ -86,7 +87,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "per_device_train_batch_size": train.batch_size * train.accumulation,
             "learning_rate": train.learning_rate,
             "lr_scheduler_type": train.schedule,
-            "warmup_steps": math.ceil(total * train.warmup_fraction) if train.schedule != "constant" else 0,
+            "warmup_steps": warmup_updates(train, total),
             "weight_decay": train.weight_decay,
             # else clipped here, or by DeepSpeed in its step
             "max_grad_norm": train.max_grad_norm if precision.dtype == "fp16" else 0.0,

@@ -116,6 +116,9 @@ nan = float("nan")
 courses = [(3, 2, 1), (1, 2), (1, 2, 3), (1, 1, 1), (3, 1, 2, 0.5), (1, nan, nan)]
 told["over"] = [evaluation.is_over(list(enumerate(losses, 1)), 2) for losses in courses]
 
+told["warmup"] = [optimizers.warmup_updates(config.Train(warmup_fraction=0.03, schedule=schedule), total)
+                  for schedule, total in (("cosine", 1), ("cosine", 2), ("linear", 100), ("constant", 100))]
+
 plus = replace(run, lora=config.Lora(r=4, plus_ratio=16))
 rated = adapters.lay_adapter(fresh(), plus)
 asked = compat.trainer_arguments({"output_dir": ".", "use_cpu": True, "learning_rate": 0.001})
@@ -169,8 +172,9 @@ def test_two_preparations_of_a_quantised_base(told):
 @pytest.mark.slow
 def test_smaller_pieces(told):
     """TF32 through the torch of today; when a run is over; LoRA+'s two learning rates; bitsandbytes' lost flag, which a
-    peft before 0.14 wants of every 8-bit layer."""
+    peft before 0.14 wants of every 8-bit layer; the length of the warm-up."""
     assert ["ieee", "ieee", "tf32"] == told["tf32"]
     assert [False, False, True, True, False, True] == told["over"]
     assert [["A", 0.001], ["B", 0.016]] == told["plus"]
     assert ["none", False] == told["flag"]
+    assert [0, 1, 3, 0] == told["warmup"]  # of a single update nothing, or it would train nothing

@@ -228,17 +228,20 @@ def test_a_finished_run_is_not_lost(finished, launch_many):
     """Without `overwrite=true` a finished run is refused; a dry run says the plan and touches nothing."""
     before = receipt(finished / "runs/default")
 
-    refused, both, dry = launch_many(
+    refused, both, dry, once = launch_many(
         finished,
         ["train"],
         ["train", "--resume", "overwrite=true"],
         ["train", "--dry-run", "train.epochs=2"],
+        ["train", "name=once", "train.steps=1", "proof=same"],  # its warm-up must not be all of it
     )
 
-    assert (2, "error: `runs/default` holds a finished run already.") == (
+    assert [2, "error: `runs/default` holds a finished run already."] == [
         refused["code"],
         refused["err"].splitlines()[0],
-    )
+    ]
+    assert "Take another `name=...`, or replace it with `overwrite=true`." in refused["err"]
+    assert (0, True) == (once["code"], "\n1 step in " in once["out"]), once["out"] + once["err"]
     assert (2, True) == (both["code"], "throws away what --resume would go on from" in both["err"])
     assert 0 == dry["code"], dry["err"]
     plan = [
