@@ -208,7 +208,12 @@ def _known(key: str, where: str) -> str:
     near = difflib.get_close_matches(key, known, 1, 0.6) if "." in key else []
     if leaf in leaves:  # the right word in the wrong place is the commonest slip
         near = [leaves[leaf]]
-    near = near or [leaves[name] for name in difflib.get_close_matches(leaf, list(leaves), 1, 0.6)]
+    sections = [] if "." in key else sorted({name.split(".")[0] for name in known if "." in name})
+    if key in sections:
+        own = ", ".join(name for name in known if name.startswith(f"{key}."))
+        raise ConfigError(f"{where} sets `{key}`, which holds keys of its own.", f"They are: {own}.")
+    alike = difflib.get_close_matches(leaf, [*leaves, *sections], 1, 0.6)
+    near = near or [leaves.get(name, name) for name in alike]
     hint = f"Did you mean `{near[0]}`?" if near else f"The keys are: {', '.join(known)}."
     raise ConfigError(f"{where} has the unknown key `{key}`.", hint)
 

@@ -61,14 +61,16 @@ def fit_environment(python: Optional[str], skip_checks: bool, yes: bool) -> Look
         raise refusal(
             looked,
             "Build an environment with `envdoc fix --apply`, let `envdoc train --yes` build it, or name one with "
-            "`--python PATH`.",
+            "`--python PATH`."
+            if looked.missing  # errors may be of the machine, which no other environment mends: a full disk
+            else "`envdoc fix` tells what would mend that; where a new environment does, `envdoc train --yes` builds it.",
         )
-    announce("No environment here can train. What `envdoc fix --apply` would build:")
+    announce("No environment here can train. What `envdoc fix --apply` would do:")
     build(yes)
     looked = look_at(choose_target(None, os.environ, home()))
     tell(looked)
     if not looked.is_fit:
-        raise refusal(looked, "`envdoc check` tells more; `--skip-checks` trains all the same.")
+        raise refusal(looked, "`envdoc check` tells more.")
     return looked
 
 

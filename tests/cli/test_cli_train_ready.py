@@ -1,12 +1,15 @@
 """`envdoc train` before the run: fatal checks; another environment offered or built; no question without a terminal."""
 
+import dataclasses
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 
 from envdoc.doctor.commands import preflight
 from envdoc.doctor.errors import EnvdocError
@@ -150,3 +153,17 @@ def test_a_named_interpreter_is_never_replaced(monkeypatch):
     with pytest.raises(EnvdocError, match="has no torch"):
         preflight.fit_environment("p", skip_checks=False, yes=True)
     assert [] == fake.built
+
+
+def test_an_error_of_the_machine_is_not_answered_with_a_new_environment(monkeypatch, capsys):
+    """A full disk is mended by no build: `fix` is named, which tells what is; exit code 1."""
+    full = SimpleNamespace(code="SYS001", title="No room", fix=SimpleNamespace(commands=("df -h",)))
+    fake = Fake(monkeypatch, dataclasses.replace(looked(), errors=(full,)))
+
+    with pytest.raises(typer.Exit):
+        preflight.fit_environment(None, skip_checks=False, yes=False)
+
+    told = capsys.readouterr().err
+    assert [] == fake.built and "error: SYS001 No room" in told
+    assert "hint: `envdoc fix` tells what would mend that" in told and "Build an environment" not in told
+    assert 1 == told.count("--skip-checks")

@@ -104,6 +104,7 @@ def test_batch_and_checkpointing_have_short_forms(empty_folder):
         ("train.learning_rte=1", "train.learning_rate"),
         ("batchsize=1", "train.batch_size"),
         ("overwite=true", "overwrite"),
+        ("trian=3", "train"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest(override, near):
@@ -112,6 +113,14 @@ def test_an_unknown_key_is_refused_with_the_nearest(override, near):
 
     assert f"the command line has the unknown key `{override.split('=')[0]}`." == message
     assert f"Did you mean `{near}`?" == hint
+
+
+def test_a_section_is_no_key():
+    """`train=3` is told which keys there are."""
+    message, hint = refusal("lora=3")
+
+    assert "the command line sets `lora`, which holds keys of its own." == message
+    assert hint.startswith("They are: lora.r, lora.alpha, ") and "train" not in hint
 
 
 @pytest.mark.parametrize(
