@@ -63,7 +63,7 @@ def fit_environment(python: Optional[str], skip_checks: bool, yes: bool) -> Look
             "Build an environment with `envdoc fix --apply`, let `envdoc train --yes` build it, or name one with "
             "`--python PATH`."
             if looked.missing  # errors may be of the machine, which no other environment mends: a full disk
-            else "`envdoc fix` tells what would mend that; where it is a new environment, `envdoc train --yes` builds it.",
+            else "`envdoc fix` tells what would mend that; `envdoc train --yes` builds an environment where one would.",
         )
     announce("No environment here can train. What `envdoc fix --apply` would do:")
     build(yes)
