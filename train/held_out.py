@@ -49,7 +49,7 @@ def split(rows: Collection[Row], run: Run) -> Tuple[Collection[Row], Collection[
     count = max(1, round(len(rows) * run.data.eval_fraction))
     if count >= len(rows):
         raise DataError(
-            f"`data.eval_fraction` is {run.data.eval_fraction:g}, which of {len(rows)} rows leaves none to train on.",
+            f"`data.eval_fraction` is {run.data.eval_fraction:g}, which leaves none of {len(rows):,} to train on.",
             "Give more rows, or judge by a file of their own: `data.eval_path=FILE`.",
         )
     chosen = frozenset(random.Random(run.train.seed).sample(range(len(rows)), count))
@@ -87,7 +87,8 @@ def line(held_out: HeldOut, run: Run) -> str:
         if held_out.fraction
         else f"all of {corpus.path}"
     )
-    told = f"Judging   {rows} held out ({part}), every {run.eval.every} updates and at the end"
+    often = "update" if run.eval.every == 1 else f"{run.eval.every} updates"
+    told = f"Judging   {rows} held out ({part}), every {often} and at the end"
     if run.eval.patience:
         times = f"{run.eval.patience} time{'' if run.eval.patience == 1 else 's'}"
         told += f"; the run ends when the loss has not fallen {times} running, and the best adapter is kept"

@@ -176,7 +176,7 @@ def _notes(told: encoders.Told, tokens: int, learnt: int, tokenizer: Any, data: 
         notes.append(f"{_some(told.dropped)} longer than {data.max_length} tokens left out.")
     if told.cut:
         notes.append(
-            f"{_some(told.cut)} cut to {data.max_length} tokens, so their answers are taught without end."
+            f"{_some(told.cut)} cut to {data.max_length} tokens: such an answer is taught without its end."
         )
     if told.last_only:
         notes.append(
