@@ -125,6 +125,8 @@ def _prepare(asked: Asked, rows: Sequence[Row], place: Path) -> Ready:
     if not asked.dry_run:
         with world.main_first():
             run_folder.make_folder(asked.folder)
+            if world.is_main():
+                run_folder.hold(asked.folder)
         own_files.check_shared(asked.folder)
     with world.main_first():
         base_folder = folder_of(asked, rows, place)

@@ -1,8 +1,10 @@
 """The run's folder: what may lie there before a run starts, and what makes a resumed run the same run."""
 
+import fcntl
+import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from envdoc.train.config import Run, flat
 from envdoc.train.errors import ConfigError, ResumeError, SaveError
@@ -65,6 +67,30 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SaveError(f"The run's folder `{folder}` cannot be made: {error.strerror}.") from None
+
+
+_held: List[int] = []  # the folder of this process's run, open and locked
+
+
+def hold(folder: Path) -> None:
+    """Keep every other process from training in the folder until this one ends, however it ends.
+
+    Two runs in one folder take away each other's checkpoints. The folder itself is locked, so that nothing is left
+    behind; a file system that cannot (NFS wants a file open for writing) is trained in all the same. Raises ConfigError
+    where another process is there.
+    """
+    while _held:  # of an earlier run of this process
+        os.close(_held.pop())
+    _held.append(os.open(str(folder), os.O_RDONLY))
+    try:
+        fcntl.flock(_held[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(
+            f"Another process trains in `{folder}`.",
+            "Take another `name=...`, or stop that one first: Ctrl-C or `kill` lets it write a checkpoint.",
+        ) from None
+    except OSError:
+        pass
 
 
 def identity_of(settings: Run, corpus: Any, fingerprint: str, precision: Any) -> Dict[str, Any]:

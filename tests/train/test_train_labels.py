@@ -133,7 +133,9 @@ def test_a_cut_row_is_told(encoded):
     """`too_long: cut` keeps the beginning, without the end token, and says so."""
     assert "Two is 2.</s>" == encoded["cut"]["learnt"][0]
     assert not encoded["cut"]["all"].endswith("</s>")
-    assert ["1 row (7) cut to 20 tokens: such an answer is taught without its end."] == encoded["cut"]["notes"]
+    assert ["1 row (7) cut to 20 tokens: such an answer is taught without its end."] == encoded["cut"][
+        "notes"
+    ]
 
 
 def test_padding_is_masked_by_length_and_never_by_its_token(encoded):

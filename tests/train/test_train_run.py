@@ -1,6 +1,8 @@
 """A whole run from rows to a proved adapter, what it leaves, and what verify says of adapters that are not real."""
 
+import fcntl
 import json
+import os
 import re
 import shutil
 
@@ -252,6 +254,21 @@ def test_a_finished_run_is_not_lost(finished, launch_many):
     assert "118 rows" in plan[1] and "58,368 of 911,232 parameters train" in plan[3]
     assert "30 steps of 8 x 1 rows (15 an epoch)" in plan[4]
     assert before == receipt(finished / "runs/default")
+
+
+def test_two_runs_never_share_a_folder(launch, tmp_path):
+    """Where another process holds the folder nothing of it is touched, `overwrite=true` or not."""
+    folder = tmp_path / "runs/held"
+    (folder / "checkpoint-3").mkdir(parents=True)
+    other = os.open(folder, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+
+    done = launch("train", "name=held", "train.steps=2", "overwrite=true")
+    os.close(other)
+
+    assert 2 == done.returncode, done.stdout
+    assert f"error: Another process trains in `{folder}`." in done.stderr
+    assert (folder / "checkpoint-3").is_dir()
 
 
 def test_the_launcher_leaves_no_trace_on_the_path(inside, tmp_path):
