@@ -217,7 +217,10 @@ def test_keys_that_do_not_go_together_are_refused(empty_folder):
     )
     assert "`model.revision` pins the code" in refusal("model=x", "model.revision=abc")[0]
     assert "`train.accumulation` is given" in refusal("batch=auto", "train.accumulation=8")[0]
-    assert "by which rows are packed, and `data.packing` is false" in refusal("batch=auto", "data.packing=false")[0]
+    assert (
+        "by which rows are packed, and `data.packing` is false"
+        in refusal("batch=auto", "data.packing=false")[0]
+    )
     assert "auto" == load(None, ["batch=auto", "data.packing=true"])[0].train.batch_size
     (empty_folder / "run.yaml").write_text("train: {epochs: 2}\n")
     assert (5, 2) == (lambda train: (train.steps, train.epochs))(load("run.yaml", ["train.steps=5"])[0].train)
