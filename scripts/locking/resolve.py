@@ -19,7 +19,6 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from .children import LockError, run, uv
 
 OF_TORCH = re.compile(r"(nvidia-|cuda-|torch==|triton==|setuptools==|sympy==|networkx==|fsspec==)")
-OF_TORCH = re.compile(r"(nvidia-|cuda-|torch==|triton==|setuptools==|sympy==|networkx==|fsspec==)")
 NEWEST_GLIBC, OLDEST_GLIBC = 39, 5  # of manylinux tags: glibc 2.39 down to 2.5
 OLD_TAGS = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux1_x86_64"}
 GLIBC_OF = {
@@ -82,18 +81,21 @@ def constraints_of(name: str, folder: Path, like: Optional[str], work: Path) -> 
     words = ["-c", str(bounds)] if bounds.exists() else []
     if like is None:
         return words
-    kept = [pin for file in sorted(folder.glob(f"{like}*.txt")) for pin in _pins_in(file)]
+    locks = [folder / f"{like}.txt", folder / f"{like}.cuda.txt"]
+    kept = [pin for file in locks if file.is_file() for pin in _pins_in(file)]
     if not kept:
         raise LockError(f"There is no lock `{like}.txt` in `{folder}` to take pins from.")
     if like != name:
         kept = [pin for pin in kept if not OF_TORCH.match(pin)]
+    asked = dict(
+        pin.split("==") for pin in _pins_in(folder / f"{name}.in")
+    )  # a pin that was changed by hand wins
+    kept = [pin for pin in kept if asked.get(pin.split("==")[0], pin.split("==")[1]) == pin.split("==")[1]]
     (work / "kept.txt").write_text("".join(pin + "\n" for pin in kept), encoding="utf-8")
     return [*words, "-c", str(work / "kept.txt")]
 
 
 def _pins_in(file: Path) -> List[str]:
-    if file.name.endswith(".constraints.txt"):
-        return []
     return re.findall(r"^[a-z0-9-]+==[^\s;]+", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
