@@ -56,3 +56,44 @@ def test_copies_that_nobody_renews_stop_the_run_after_one_update(forked, tmp_pat
     assert "`train.fused=off`" in stale.stderr
     assert 1 == len(events(tmp_path / "runs" / "stale", "step"))
     assert not (tmp_path / "runs" / "stale" / "adapter").exists()
+
+
+KILLED = """
+import os, signal
+from envdoc.train import fit
+ended = fit.Watch.on_step_end
+def on_step_end(self, args, state, control, **told):
+    if state.global_step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ended(self, args, state, control, **told)
+fit.Watch.on_step_end = on_step_end
+"""
+
+
+def test_a_fast_run_that_is_killed_goes_on_exactly(forked, tmp_path):
+    """Queued steps, renewed copies, layers computed again: killed by SIGKILL and resumed, every byte is equal."""
+    words = [
+        *WORDS,
+        "train.save_every=3",
+        "train.gradient_checkpointing=true",
+        "lora.dropout=0.1",
+        "train.seed=5",
+    ]
+    whole = forked.finish(["train", *words, "name=whole"], tmp_path, text=RUN.format(""))
+    killed = forked.finish(["train", *words, "name=killed"], tmp_path, text=RUN.format(KILLED))
+    resumed = forked.finish(["train", *words, "name=killed", "--resume"], tmp_path, text=RUN.format(""))
+
+    assert [0, -9, 0] == [done.returncode for done in (whole, killed, resumed)], whole.stderr + resumed.stderr
+    one, other = (
+        (tmp_path / "runs" / name / "adapter" / "adapter_model.safetensors").read_bytes()
+        for name in ("whole", "killed")
+    )
+    assert one == other
+    losses = [
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / "runs" / name / "steps.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "killed")
+    ]
+    assert 8 == len(losses[0]) and losses[0] == losses[1]
