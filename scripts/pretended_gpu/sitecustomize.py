@@ -2,91 +2,28 @@
 
 A Python that has this folder on its path gets it (`scripts/prove-int8-legacy`); envdoc's own code is not touched.
 
-bitsandbytes 0.45: its three CUDA kernels of the 8-bit path are computed by numpy on the CPU's memory, as
-csrc/kernels.cu has them, through the very pointers that bitsandbytes hands to its C library; a tensor of the CPU
-counts as one of the GPU, and a weight that is put onto the CPU is quantised as one that is put onto a GPU. It says of
-itself that it has other backends than CUDA, which is how transformers 4.46 and accelerate 1.0 ask whether a CPU will
-do; transformers 4.33 is told that it is there. Its autograd function, its decomposition into outliers and the rest, its
-layers and parameters are its own.
+bitsandbytes 0.44 and 0.45: the CUDA kernels of their 8-bit path are computed by numpy on the CPU's memory
+(`pretended_kernels.py`); a tensor of the CPU counts as one of the GPU, and a weight that is put onto the CPU is quantised
+as one that is put onto a GPU. It says of itself that it has other backends than CUDA, which is how transformers 4.46 and
+accelerate 1.0 ask whether a CPU will do; transformers 4.33 is told that it is there. Of 0.44, `double_quant`, `igemmlt`
+and `extract_outliers` are compiled once more without the lines that insist on CUDA, and the GPU is one of compute
+capability 8 (its layout of weights is `col_ampere`; ENVDOC_LAYOUT=col_turing takes the other). Its autograd function, its
+decomposition into outliers and the rest, its undoing of that layout for the gradient, its layers and parameters are its
+own.
 
 bitsandbytes 0.50 computes on the CPU by itself, but trains there with the weights alone in 8 bits
 (`MatMul8bitFp`). With ENVDOC_ACTIVATIONS_TOO=1 it takes its own `MatMul8bitLt`, as it does on a GPU.
 """
 
-import atexit
+import ast
 import contextlib
 import ctypes
 import importlib
 import importlib.abc
 import importlib.machinery
+import inspect
 import os
 import sys
-from pathlib import Path
-
-OUTER = 6.200012e-05  # MM_DEQUANT_CONST, 1 / 127**2
-
-
-def laid(pointer, dtype, *shape):
-    """The memory at a pointer as an array of that shape."""
-    import numpy
-
-    count = int(numpy.prod(shape)) * numpy.dtype(dtype).itemsize
-    return numpy.frombuffer((ctypes.c_char * count).from_address(pointer.value), dtype=dtype).reshape(shape)
-
-
-class Kernels:
-    """The C functions of the 8-bit path; each takes the arguments that bitsandbytes passes to CUDA's."""
-
-    compiled_with_cuda = True
-
-    def __init__(self, real):
-        self.real, self.products, self.apart = real, 0, 0
-        atexit.register(self.tell)
-
-    def tell(self):
-        """[products in 8 bits, those of them with outlying columns], a line a process, where a file is named for it."""
-        place = os.environ.get("ENVDOC_KERNEL_CALLS")
-        if place and self.products:
-            with Path(place).open("a", encoding="utf-8") as file:
-                file.write(f"[{self.products}, {self.apart}]\n")
-
-    def __getattr__(self, name):
-        return getattr(self.real, name)
-
-    def cint8_vector_quant(self, matrix, out, scales, threshold, rows, cols, _stream):
-        """Each row scaled by its largest value to 127 and rounded to even; what reaches the threshold becomes 0."""
-        import numpy
-
-        values = laid(matrix, numpy.float16, rows.value, cols.value).astype(numpy.float32)
-        if threshold.value:
-            outlying = numpy.abs(values) >= threshold.value
-            values[outlying] = 0
-            self.apart += bool(outlying.any())
-        largest = numpy.abs(values).max(axis=1)
-        laid(scales, numpy.float32, rows.value)[:] = largest
-        scale = numpy.float32(127) / numpy.where(largest > 0, largest, numpy.float32(1))
-        laid(out, numpy.int8, rows.value, cols.value)[:] = numpy.rint(values * scale[:, None])
-
-    def cigemmlt_32(self, _context, m, n, k, weight, seen, out, _scale, _lda, _ldb, _ldc, _stream):
-        """`out[n, k] = seen[n, m] @ weight[k, m].T` in integers, which 64-bit floats hold exactly."""
-        import numpy
-
-        self.products += 1
-        weights = laid(weight, numpy.int8, k.value, m.value).astype(numpy.float64)
-        inputs = laid(seen, numpy.int8, n.value, m.value).astype(numpy.float64)
-        laid(out, numpy.int32, n.value, k.value)[:] = inputs @ weights.T
-        return 0
-
-    def cdequant_mm_int32_fp16(self, matrix, of_rows, of_cols, out, bias, rows, cols, _stream):
-        """The integers times both scales over 127 squared, plus the bias, as fp16."""
-        import numpy
-
-        sums = laid(matrix, numpy.int32, rows.value, cols.value).astype(numpy.float32)
-        scales = laid(of_rows, numpy.float32, rows.value)[:, None] * laid(of_cols, numpy.float32, cols.value)
-        made = sums * (scales * numpy.float32(OUTER))
-        if bias is not None and bias.value:
-            made = made + laid(bias, numpy.float16, cols.value).astype(numpy.float32)
-        laid(out, numpy.float16, rows.value, cols.value)[:] = made
 
 
 class Context:
@@ -99,20 +36,50 @@ class Context:
 
     @staticmethod
     def get_context(_device):
-        """No address: `cigemmlt_32` above reads none."""
+        """No address: the pretended products read none."""
         return ctypes.c_void_p(0)
+
+
+class OnAnyDevice(ast.NodeTransformer):
+    """Leaves out `assert tensor.device.type == "cuda"` and `torch.cuda.set_device(...)`."""
+
+    def visit_Assert(self, node):
+        """None for a question of the first kind."""
+        return None if "device" in ast.dump(node.test) and "'cuda'" in ast.dump(node.test) else node
+
+    def visit_Expr(self, node):
+        """None for a call of the second kind."""
+        return None if "'set_device'" in ast.dump(node.value) else node
+
+
+def pretend_44(bitsandbytes):
+    """What 0.44 asks of a GPU beyond 0.45."""
+    from bitsandbytes.autograd import _functions as own
+
+    functional = bitsandbytes.functional
+    functional.pre_call = functional.post_call = lambda device: None
+    for name in ("double_quant", "igemmlt", "extract_outliers"):
+        tree = OnAnyDevice().visit(ast.parse(inspect.getsource(getattr(functional, name))))
+        exec(compile(tree, functional.__file__, "exec"), vars(functional))
+    own.supports_igemmlt = lambda device: True
+    own.MatmulLtState.formatB = os.environ.get("ENVDOC_LAYOUT", "col_ampere")
 
 
 def pretend(bitsandbytes):
     """Put the CPU in the place of the GPU that an old bitsandbytes asks for."""
+    import pretended_kernels
     import torch
 
     functional, parameter = bitsandbytes.functional, bitsandbytes.nn.Int8Params
-    functional.lib = Kernels(functional.lib)
     functional.CUBLAS_Context = Context
     functional.is_on_gpu = lambda tensors: True
-    functional._cuda_device_of = lambda tensor: contextlib.nullcontext()
-    functional._get_tensor_stream = lambda tensor: ctypes.c_void_p(0)
+    if hasattr(functional, "int8_vectorwise_quant"):  # since 0.45
+        functional.lib = pretended_kernels.Kernels45(functional.lib)
+        functional._cuda_device_of = lambda tensor: contextlib.nullcontext()
+        functional._get_tensor_stream = lambda tensor: ctypes.c_void_p(0)
+    else:
+        functional.lib = pretended_kernels.Kernels44(functional.lib)
+        pretend_44(bitsandbytes)
     bitsandbytes.features = {"multi_backend"}
     bitsandbytes.supported_torch_devices = {"cuda", "cpu"}
     said_to_be_there()
