@@ -140,7 +140,8 @@ def eight_bit_state() -> None:
 
     bitsandbytes took `memory_efficient_backward` off its MatmulLtState in 0.45.0; peft before 0.14 reads it, to hand
     it to its own layer, so that no adapter can be laid on an 8-bit base (bitsandbytes #1450; seen with 0.45.5 and peft
-    0.13.2, the last ones for Python 3.8). It stood at False, and only there has it any meaning that is left.
+    0.13.2, the last ones for Python 3.8; that profile locks 0.44.1, which has the flag). It stood at False, and only
+    there has it any meaning that is left.
     """
     import bitsandbytes
     import peft
@@ -148,6 +149,20 @@ def eight_bit_state() -> None:
     state = bitsandbytes.MatmulLtState
     if release(peft.__version__) < (0, 14) and not hasattr(state, "memory_efficient_backward"):
         state.memory_efficient_backward = False
+
+
+def eight_bit_rows(weight: Any) -> Tuple[Any, Any]:
+    """A matrix as LLM.int8() keeps it: int8, and of each row the largest value, in fp32.
+
+    bitsandbytes quantises by rows alone since 0.45.0; before, by rows and by columns in one function.
+    """
+    from bitsandbytes import functional
+
+    if hasattr(functional, "int8_vectorwise_quant"):
+        by_rows, largest, _ = functional.int8_vectorwise_quant(weight)
+    else:
+        by_rows, _, largest, _, _ = functional.double_quant(weight)
+    return by_rows, largest
 
 
 def render_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], prompt: bool = False) -> str:

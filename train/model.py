@@ -208,5 +208,5 @@ def check_quantisation(kind: str, precision: Precision) -> None:
             f"`model.quantization` is {kind}, and bitsandbytes {compat.version_of('bitsandbytes') or '(missing)'} "
             f"with torch {torch.__version__} does not work on {precision.device.type}: {reason}.",
             "Use `model.quantization=none`, or let `envdoc fix` build an environment whose bitsandbytes works."
-            + (" On a CPU 0.50 does, and 0.45 does not." if on_cpu else ""),
+            + (" On a CPU 0.50 does; 0.45 and older do not." if on_cpu else ""),
         )

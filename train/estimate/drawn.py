@@ -77,7 +77,7 @@ def _eight_bits(plain: torch.nn.Linear) -> Any:
     import bitsandbytes as bnb
 
     compat.eight_bit_state()
-    bits, scales, _ = bnb.functional.int8_vectorwise_quant(plain.weight.data.to(torch.float16))
+    bits, scales = compat.eight_bit_rows(plain.weight.data.to(torch.float16))
     made = bnb.nn.Linear8bitLt(
         plain.in_features,
         plain.out_features,
