@@ -119,7 +119,7 @@ def peft_and_accelerate(machine: Snapshot) -> List[Problem]:
 
 @rule("BNB006")
 def bitsandbytes_and_neighbours(machine: Snapshot) -> List[Problem]:
-    """A bitsandbytes that the triton or the transformers beside it cannot work with."""
+    """A bitsandbytes that the triton, the transformers or the peft beside it cannot work with."""
     return _rows(machine, "BNB006", ("bitsandbytes",))
 
 

@@ -1,11 +1,12 @@
 """Rules about the target interpreter."""
 
-from typing import List
+from typing import Dict, List
 
 from envdoc.doctor.facts.snapshot import Snapshot
 from envdoc.doctor.finding import Severity
 from envdoc.doctor.rules.machine import require_interpreter, require_torch, shorten, torch_name, version_of
 from envdoc.doctor.rules.registry import Problem, Skip, rule
+from envdoc.doctor.tables.couplings import Coupling, couplings
 from envdoc.doctor.tables.python_ceilings import ceilings
 from envdoc.doctor.tables.torch_builds import torch_release, torch_releases
 from envdoc.doctor.tables.versions import numbers, satisfies
@@ -47,8 +48,18 @@ def python_ceiling(machine: Snapshot) -> List[Problem]:
     if not last:
         return []
     short = ".".join(str(number) for number in numbers(version)[:2])
-    listed = ", ".join(f"{name} {release}" for name, release in last.items())
-    return [Problem({"python": short, "torch": last.get("torch", "an old one"), "last": listed})]
+    values = {
+        "python": short,
+        "torch": last.get("torch", "an old one"),
+        "last": ", ".join(f"{name} {release}" for name, release in last.items()),
+        "together": "They work together" + "".join(_apart(row, last) for row in couplings() if row.holds(last.get)),
+    }
+    return [Problem(values)]
+
+
+def _apart(row: Coupling, last: Dict[str, str]) -> str:
+    sides = " and ".join(f"{name} {last[name]}" for name, _ in row.pair)
+    return f", but {sides} {row.effect} (what works: {row.works})"
 
 
 @rule("CFG003")

@@ -72,6 +72,7 @@ FAILING = {
         pair(bitsandbytes="0.44.1", triton="3.2.0"),
         pair(bitsandbytes="0.45.0", triton="3.6.0"),
         M.installed(bitsandbytes="0.45.5"),
+        pair(bitsandbytes="0.45.5", peft="0.13.2", transformers="4.46.3"),
     ],
     "CFG001": [
         M.but(interpreter=Interpreter(path="/gone/bin/python", error="it did not answer within 10 s"))
@@ -177,7 +178,12 @@ PASSING = {
     "BNB003": [M, M.bitsandbytes(libraries=libraries("13.0", architectures=("sm_80", "compute_86")))],
     "BNB004": [M],
     "BNB005": [M.with_variables(BNB_CUDA_VERSION="130")],
-    "BNB006": [M, pair(bitsandbytes="0.45.5", transformers="4.46.3", triton="3.2.0")],
+    "BNB006": [
+        M,
+        pair(bitsandbytes="0.45.5", transformers="4.46.3", triton="3.2.0"),
+        pair(bitsandbytes="0.44.1", peft="0.13.2", transformers="4.46.3", triton="2.0.0"),
+        pair(bitsandbytes="0.45.5", peft="0.14.0", transformers="4.46.3"),
+    ],
     "CFG001": [M],
     "CFG002": [M],
     "CFG003": [M, M.interpreter(missing_modules=("tkinter",))],

@@ -299,6 +299,13 @@ def test_an_interpreter_that_does_not_answer_is_one_finding(code):
     assert code == "CFG001" or [] == failed(code, snapshot)
 
 
+def test_the_last_libraries_of_a_python_that_do_not_go_together_are_named():
+    """Python 3.8's last peft lays no adapter on 8-bit layers of its last bitsandbytes; 3.10's have no such pair."""
+    old, newer = [failed("CFG002", case.snapshot)[0].detail for case in FAILING["CFG002"]]
+    assert "but peft 0.13.2 and bitsandbytes 0.45.5 lay no adapter on 8-bit layers" in old
+    assert "They work together. Newer models" in newer
+
+
 def test_titles_name_both_sides():
     """The sentences that users will paste, word for word."""
     assert [
