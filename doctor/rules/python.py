@@ -52,7 +52,8 @@ def python_ceiling(machine: Snapshot) -> List[Problem]:
         "python": short,
         "torch": last.get("torch", "an old one"),
         "last": ", ".join(f"{name} {release}" for name, release in last.items()),
-        "together": "They work together" + "".join(_apart(row, last) for row in couplings() if row.holds(last.get)),
+        "together": "They work together"
+        + "".join(_apart(row, last) for row in couplings() if row.holds(last.get)),
     }
     return [Problem(values)]
 

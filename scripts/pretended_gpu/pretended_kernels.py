@@ -126,15 +126,14 @@ class Kernels44(Kernels):
             down, across = -(-rows.value // 16), -(-cols.value // 256)
             whole = numpy.zeros((down * 16, across * 256), dtype=numpy.int32)
             whole[: rows.value, : cols.value] = outlying
-            each = whole.reshape(down, 16, across, 256).sum(axis=3).transpose(0, 2, 1)  # tile by tile, then its rows
+            each = whole.reshape(down, 16, across, 256).sum(axis=3).transpose(0, 2, 1)  # tile, row of it
             laid(counts, numpy.int32, each.size + 1)[1:] = each.reshape(-1)
         laid(of_rows, numpy.float32, rows.value)[:] = values.max(axis=1)
         laid(of_cols, numpy.float32, cols.value)[:] = values.max(axis=0)
 
-    def cdouble_rowcol_quant(
-        self, matrix, of_rows, of_cols, by_cols, by_rows, row_at, col_at, value_at, _counts, threshold, rows, cols
-    ):
+    def cdouble_rowcol_quant(self, matrix, of_rows, of_cols, by_cols, by_rows, *listed):
         """Every row, and every column, to 127; what reaches the threshold is 0 by rows, and listed with its place."""
+        row_at, col_at, value_at, _counts, threshold, rows, cols = listed
         halves = laid(matrix, numpy.float16, rows.value, cols.value)
         values, shape = halves.astype(numpy.float32), (rows.value, cols.value)
         largest = laid(of_cols, numpy.float32, cols.value)[None, :]
@@ -147,7 +146,8 @@ class Kernels44(Kernels):
             laid(col_at, numpy.int32, row.size)[:] = col
             laid(value_at, numpy.float16, row.size)[:] = halves[row, col]
             values[row, col] = 0
-        laid(by_rows, numpy.int8, *shape)[:] = eight_bits(values, laid(of_rows, numpy.float32, rows.value)[:, None])
+        largest = laid(of_rows, numpy.float32, rows.value)[:, None]
+        laid(by_rows, numpy.int8, *shape)[:] = eight_bits(values, largest)
 
     def transform(self, order, matrix, out, rows, cols):
         """From row by row to that order; what fills the tiles up stays as it is."""
@@ -187,7 +187,11 @@ class Kernels44(Kernels):
         """COL32's integers times both scales over 127 squared, plus the bias, as fp16 row by row."""
         memory, places = tiled(matrix, numpy.int32, col32, rows.value, cols.value)
         made = memory[places].astype(numpy.float32) * OUTER
-        made = made * laid(of_rows, numpy.float32, rows.value)[:, None] * laid(of_cols, numpy.float32, cols.value)
+        made = (
+            made
+            * laid(of_rows, numpy.float32, rows.value)[:, None]
+            * laid(of_cols, numpy.float32, cols.value)
+        )
         if bias is not None:
             made = made + laid(bias, numpy.float16, cols.value).astype(numpy.float32)
         laid(out, numpy.float16, rows.value, cols.value)[:] = made
@@ -195,7 +199,9 @@ class Kernels44(Kernels):
     def extract(self, order, matrix, columns, out, count, rows, cols):
         """Some columns of a matrix in that order, row by row."""
         memory, places = tiled(matrix, numpy.int8, order, rows.value, cols.value)
-        laid(out, numpy.int8, rows.value, count.value)[:] = memory[places[:, laid(columns, numpy.int32, count.value)]]
+        laid(out, numpy.int8, rows.value, count.value)[:] = memory[
+            places[:, laid(columns, numpy.int32, count.value)]
+        ]
 
     def cextractOutliers_turing(self, *given):
         """`extract` from Turing's order."""

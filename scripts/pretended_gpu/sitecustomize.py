@@ -2,14 +2,14 @@
 
 A Python that has this folder on its path gets it (`scripts/prove-int8-legacy`); envdoc's own code is not touched.
 
-bitsandbytes 0.44 and 0.45: the CUDA kernels of their 8-bit path are computed by numpy on the CPU's memory
-(`pretended_kernels.py`); a tensor of the CPU counts as one of the GPU, and a weight that is put onto the CPU is quantised
-as one that is put onto a GPU. It says of itself that it has other backends than CUDA, which is how transformers 4.46 and
-accelerate 1.0 ask whether a CPU will do; transformers 4.33 is told that it is there. Of 0.44, `double_quant`, `igemmlt`
-and `extract_outliers` are compiled once more without the lines that insist on CUDA, and the GPU is one of compute
-capability 8 (its layout of weights is `col_ampere`; ENVDOC_LAYOUT=col_turing takes the other). Its autograd function, its
-decomposition into outliers and the rest, its undoing of that layout for the gradient, its layers and parameters are its
-own.
+bitsandbytes 0.44 and 0.45: the C functions of their 8-bit path are computed by numpy on the CPU's memory
+(`pretended_kernels.py`); a tensor of the CPU counts as one of the GPU, and a weight that is put onto the CPU is
+quantised as one that is put onto a GPU. It says of itself that it has other backends than CUDA, which is how
+transformers 4.46 and accelerate 1.0 ask whether a CPU will do; transformers 4.33 is told that it is there. Of 0.44,
+`double_quant`, `igemmlt` and `extract_outliers` are compiled once more without the lines that insist on CUDA, and the
+GPU is one of compute capability 8 (its layout of weights is `col_ampere`; ENVDOC_LAYOUT=col_turing takes the other).
+Its autograd function, its decomposition into outliers and the rest, its undoing of that layout for the gradient, its
+layers and parameters are its own.
 
 bitsandbytes 0.50 computes on the CPU by itself, but trains there with the weights alone in 8 bits
 (`MatMul8bitFp`). With ENVDOC_ACTIVATIONS_TOO=1 it takes its own `MatMul8bitLt`, as it does on a GPU.
