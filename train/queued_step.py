@@ -5,7 +5,7 @@ wait it stood still for 5 to 6 ms in each update (H200, 2026-11-30). torch's fus
 where `found_inf` is 1 the kernel leaves weights and state as they are. It was made for loss scaling; torch 2.0 has it.
 """
 
-from typing import Any, List, Sequence
+from typing import Any, List
 
 import torch
 
@@ -60,5 +60,5 @@ class Answer:
         """The numbers."""
         if self.there is not None:
             self.there.synchronize()
-        told: Sequence[float] = self.numbers.tolist()
-        return list(told)
+        told: List[float] = self.numbers.tolist()
+        return told

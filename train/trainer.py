@@ -135,7 +135,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         targets = inputs["answer_tokens"]  # over all processes: what the update's loss is divided by
         mine = world.share(batches, MASKED)
         start = random_state.take()
-        self._fast_trial.take(self.guard.moved, self.model, self.passes, self.corpus.rows[0], self.events)
+        self._fast_trial.take(self.guard.moved, self.model, self.passes, self.corpus.rows, self.events)
         self.guard.last_good.mark(self.model)
         while True:
             parts, full = out_of_memory.cut(mine, self.halvings), None

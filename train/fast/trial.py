@@ -62,7 +62,7 @@ class Trial:
     def __init__(self) -> None:
         self.taken = False
 
-    def take(self, moved: bool, model: Any, passes: Any, row: Tokens, events: Events) -> None:
+    def take(self, moved: bool, model: Any, passes: Any, rows: Sequence[Tokens], events: Events) -> None:
         """Try it where the adapter has `moved`, something is fused, and it was not tried before. Raises ModelError."""
         if self.taken or not moved:
             return
@@ -71,7 +71,7 @@ class Trial:
             return
         try:
             with passes.autocast():
-                found = run(model, passes.head, row.input_ids)
+                found = run(model, passes.head, rows[0].input_ids)
         except (
             Exception
         ) as error:  # a stranger's model that takes no plain row: nothing of ours may stop a run
