@@ -5,6 +5,7 @@ token store instead of texts. What follows the training (proof, receipt) is left
 """
 
 import hashlib
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -55,7 +56,8 @@ class Measurer:
             told = plan.lines(ready)
             print("\n".join(told), flush=True)
             before = _judged(ready, vocabulary, self.shrink)
-            trainer = pipeline._trainer(ready, ready.folder, Events(None))
+            events = folder / "events.jsonl"
+            trainer = pipeline._trainer(ready, ready.folder, Events(events))
             fit(trainer, None, [mark, watch] if watch else [mark])
             entries = _entries(folder)
             timed = entries[recipe.warm : mark.steps]
@@ -67,6 +69,7 @@ class Measurer:
                 "padded": sum(entry["padded_tokens"] for entry in timed),
                 "losses": [entry["loss"] for entry in entries[: mark.steps]],
                 "judged": [before, _judged(ready, vocabulary, self.shrink)],
+                "apart": _fast_path(events),
                 "halvings": trainer.halvings,
                 "told": told,
             }
@@ -140,7 +143,11 @@ def _idle(watch: Any, profiled: List[Dict[str, Any]]) -> Dict[str, Any]:
     }
 
 
-def _entries(folder: Path) -> List[Dict[str, Any]]:
-    import json
+def _fast_path(events: Path) -> Any:
+    """What the trial after the first update found between the fused layers and peft's; None where there was none."""
+    told = (json.loads(line) for line in events.read_text().splitlines())
+    return next((event for event in told if event["kind"] == "fast_path"), None)
 
+
+def _entries(folder: Path) -> List[Dict[str, Any]]:
     return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]

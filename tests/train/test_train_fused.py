@@ -280,9 +280,16 @@ def test_twelve_families_give_pefts_loss_and_gradients(inside, tmp_path):
 def test_whatever_is_switched_around_it(inside, tmp_path):
     """Checkpointing, an adapter off or merged, updates, dropout, few targets, bf16 and 4-bit bases: as peft has it."""
     told = inside(tmp_path, FAMILIES + SWITCHES)
-    # The product with down_proj is made in the first pass and once backward, and not where the layer is repeated.
-    whole = [True, 0.0, [2, 2]]
-    assert {"True": whole, "selective": whole, "offload": whole} == told["checkpointing"]
+    # The product with down_proj is made in the first pass and once backward, and not where the layer is repeated. The
+    # first layer's way back is one with its low-rank part (stack.py); what comes to the last has no room for one.
+    whole = [True, 0.0, [1, 2]]
+    loss, apart, times = told["checkpointing"].pop("offload")
+    assert [True, [2, 2]] == [
+        loss,
+        times,
+    ]  # autograd copies what it hands from layer to layer here, without the room
+    assert apart < 1e-6
+    assert {"True": whole, "selective": whole} == told["checkpointing"]
     assert told["adapter off"] is True
     assert told["merged"] is True
     assert told["after updates"] < 1e-5

@@ -14,6 +14,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from envdoc.train.errors import Diverged
+from envdoc.train.fast.stack import Stack
 
 SHELF = "envdoc_shelf"  # of a fused model
 
@@ -31,8 +32,8 @@ register_optimizer_step_post_hook(_count)
 class Copies:
     """The matrices of some LoRA layers (`a`, `b`, `scale`) in the dtype of the computation, A stacked and scaled."""
 
-    def __init__(self, parts: Sequence[Any]) -> None:
-        self.parts = parts
+    def __init__(self, parts: Sequence[Any], stack: Optional[Stack] = None) -> None:
+        self.parts, self.stack = parts, stack
         self.shelf = Shelf([self])
         self.made_of: Tuple[Any, ...] = ()
         self.a = torch.empty(0)
@@ -41,7 +42,8 @@ class Copies:
     def fresh(self, dtype: torch.dtype) -> Tuple[torch.Tensor, List[torch.Tensor]]:
         """s A (sum of r, in) and each B (out, r). Never written to once made: a backward pass may still need them.
 
-        A B lies in memory as (r, out): the kernels that add low-rank parts then read it in whole lines.
+        A B lies in memory as (r, out): the kernels that add low-rank parts then read it in whole lines. What lies in a
+        stack is written over: a pass ends before its update.
         """
         if self.now(dtype) != self.made_of:
             self.shelf.renew(dtype, self)
@@ -57,8 +59,10 @@ class Copies:
             return True  # they would be made anew
         a, bs, dtype = self.a, self.bs, self.made_of[0]
         wanted = torch.cat([(part.a.detach() * part.scale).to(dtype) for part in self.parts])
-        return torch.equal(a, wanted) and all(
-            torch.equal(b, part.b.detach().to(dtype)) for b, part in zip(bs, self.parts)
+        return (
+            torch.equal(a, wanted)
+            and all(torch.equal(b, part.b.detach().to(dtype)) for b, part in zip(bs, self.parts))
+            and (self.stack is None or self.stack.dtype != dtype or self.stack.holds(a, bs))
         )
 
 
@@ -130,9 +134,16 @@ def _make(stale: Sequence[Copies], dtype: torch.dtype) -> None:
         turned.update(zip(map(id, group), together.transpose(1, 2).contiguous().transpose(1, 2).unbind()))
     for copies in stale:
         copies.bs = [turned[id(part)] for part in copies.parts]
+    stacked = [copies for copies in stale if copies.stack is not None and copies.stack.dtype == dtype]
+    _copy(
+        [place for copies in stacked for place in copies.stack.places()],
+        [given for copies in stacked for given in (copies.a, *copies.bs)[: len(copies.stack.places())]],
+    )
 
 
 def _copy(to: Sequence[torch.Tensor], given: Sequence[torch.Tensor]) -> None:
+    if not to:
+        return  # torch takes no empty list
     if hasattr(torch, "_foreach_copy_"):  # torch 2.1
         torch._foreach_copy_(list(to), list(given))
         return

@@ -44,7 +44,8 @@ def fuse(model: Any) -> Tuple[str, ...]:
             laid += [gated.rise_copies, gated.fall_copies]
             taken.update(id(named[name]) for name in mlp.LAYERS)
         for layers in _groups(named, fit, taken):
-            group = Group(layers)
+            # Only what q, k and v read comes from a norm that leaves room, and only one group may write there.
+            group = Group(layers, beside=layers[0] is named.get("q_proj"))
             laid.append(group.copies)
             for place, child in enumerate(layers):
                 child.forward = partial(group.forward, place)

@@ -1,6 +1,6 @@
 """silu(gate + hg Bg^T) * (up + hu Bu^T) and its way back, each in one pass over memory on a GPU.
 
-gate, up: (tokens, inner) products with the frozen weights; hg, hu: (tokens, r); Bg, Bu: (inner, r), already scaled.
+gate, up: (tokens, inner) products with the frozen weights, rows alike apart; hg, hu: (tokens, r); Bg, Bu: (inner, r), already scaled.
 The low-rank parts are made a tile at a time where gate and up lie in registers. Without Triton: the same in torch.
 """
 
@@ -29,7 +29,7 @@ def forward(
     if not kernels.usable(gate):
         whole_gate, whole_up = gate + hg @ bg.t(), up + hu @ bu.t()
         return torch.nn.functional.silu(whole_gate) * whole_up
-    act = torch.empty_like(gate)
+    act = gate.new_empty(gate.shape)
     with kernels.on_device_of(gate):
         _forward[kernels.grid(gate, bg.shape[1])](
             gate, up, hg, hu, bg, bu, act, *_sizes(gate, hg, bg), **kernels.tile(bg.shape[1])
@@ -57,7 +57,7 @@ def backward(
         silu = whole_gate * sigmoid
         dup = dact * silu
         dgate = dact * whole_up * (silu * (1 - sigmoid) + sigmoid)
-        return dgate, dup
+        return gate.copy_(dgate), up.copy_(dup)
     with kernels.on_device_of(gate):
         _backward[kernels.grid(gate, bg.shape[1])](
             dact, gate, up, hg, hu, bg, bu, dh if dh is not None else dact, a,
@@ -68,39 +68,49 @@ def backward(
 
 
 def _sizes(gate: torch.Tensor, h: torch.Tensor, b: torch.Tensor) -> Tuple[int, ...]:
-    return gate.shape[0], gate.shape[1], b.shape[1], h.stride(0), b.stride(0), b.stride(1)
+    return (
+        gate.shape[0],
+        gate.shape[1],
+        b.shape[1],
+        gate.stride(0),
+        h.stride(0),
+        b.stride(0),
+        b.stride(1),
+    )
 
 
 if triton is not None:
 
     @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _forward(  # type: ignore[no-untyped-def]
-        gate, up, hg, hu, bg, bu, act, tokens, inner, r, h_stride, b_row, b_rank,
+        gate, up, hg, hu, bg, bu, act, tokens, inner, r, stride, h_stride, b_row, b_rank,
         RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     ):  # fmt: skip
         rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
         columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
         ranks = tl.arange(0, RANK)
-        places = rows[:, None] * inner + columns[None, :]
+        places = rows[:, None] * stride + columns[None, :]
+        dense = rows[:, None] * inner + columns[None, :]
         inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
         g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)
         u = tl.load(up + places, mask=inside, other=0.0).to(tl.float32)
         g += product(hg, bg, rows, columns, ranks, tokens, inner, r, h_stride, b_row, b_rank)
         u += product(hu, bu, rows, columns, ranks, tokens, inner, r, h_stride, b_row, b_rank)
         y = g * tl.sigmoid(g) * u
-        tl.store(act + places, y.to(act.dtype.element_ty), mask=inside)
+        tl.store(act + dense, y.to(act.dtype.element_ty), mask=inside)
 
     @triton.jit(do_not_specialize=["tokens"])  # else a line of another length compiles it anew
     def _backward(  # type: ignore[no-untyped-def]
-        dact, gate, up, hg, hu, bg, bu, dh, a, tokens, inner, r, h_stride, b_row, b_rank, dh_stride,
+        dact, gate, up, hg, hu, bg, bu, dh, a, tokens, inner, r, stride, h_stride, b_row, b_rank, dh_stride,
         HAS_DH: tl.constexpr, RANK: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     ):  # fmt: skip
         rows = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
         columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
         ranks = tl.arange(0, RANK)
-        places = rows[:, None] * inner + columns[None, :]
+        places = rows[:, None] * stride + columns[None, :]
+        dense = rows[:, None] * inner + columns[None, :]
         inside = (rows[:, None] < tokens) & (columns[None, :] < inner)
-        d = tl.load(dact + places, mask=inside, other=0.0).to(tl.float32)
+        d = tl.load(dact + dense, mask=inside, other=0.0).to(tl.float32)
         if HAS_DH:
             d += product(dh, a, rows, columns, ranks, tokens, inner, r, dh_stride, 1, inner)
         g = tl.load(gate + places, mask=inside, other=0.0).to(tl.float32)

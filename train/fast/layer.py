@@ -12,6 +12,7 @@ from typing import Any, Optional, Tuple
 
 from envdoc.train import compat
 from envdoc.train.fast import mlp
+from envdoc.train.fast.lora import Group
 from envdoc.train.fast.norm import add_norm, epsilon_of
 from envdoc.train.fast.plainly import is_wanted
 
@@ -34,6 +35,7 @@ class Layer:
     def __init__(self, module: Any, before: float, after: float) -> None:
         self.module, self.before, self.after = module, before, after
         self.plain = module.forward
+        self.room = _is_stacked(module)  # who multiplies what the norms make can use room behind it
 
     def forward(self, hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
         """(batch, length, hidden) -> the same; the attention's arguments go through."""
@@ -47,9 +49,10 @@ class Layer:
         module = self.module
         if args or is_wanted():
             return self.plain(hidden_states, *args, **kwargs)
-        x, normed = add_norm(hidden_states, None, module.input_layernorm.weight, self.before)
+        first, second = module.input_layernorm.weight, module.post_attention_layernorm.weight
+        x, normed = add_norm(hidden_states, None, first, self.before, self.room)
         attended, _ = module.self_attn(hidden_states=normed, **kwargs)
-        x, normed = add_norm(attended, x, module.post_attention_layernorm.weight, self.after)
+        x, normed = add_norm(attended, x, second, self.after, self.room)
         gated = getattr(module.mlp.__dict__.get("forward"), "__self__", None)
         if isinstance(gated, mlp.GatedMlp) and gated.takes(normed):
             return gated.forward(normed, residual=x)
@@ -62,6 +65,12 @@ def of(module: Any) -> Optional[Layer]:
         return None
     before, after = epsilon_of(module.input_layernorm), epsilon_of(module.post_attention_layernorm)
     return None if before is None or after is None else Layer(module, before, after)
+
+
+def _is_stacked(module: Any) -> bool:
+    owners = (getattr(child.__dict__.get("forward"), "func", None) for child in module.modules())
+    groups = [owner.__self__ for owner in owners if isinstance(getattr(owner, "__self__", None), Group)]
+    return any(group.copies.stack is not None for group in groups)
 
 
 def _is_known(kind: Any) -> bool:

@@ -9,13 +9,14 @@ The adapter's parameters stay fp32 and stay where peft has them, so that saving,
 nothing of this; 16-bit copies are made when a parameter has changed (copies.py). Dropout is drawn once for a group.
 """
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, low_rank
+from envdoc.train.fast import frozen, low_rank, rooms, stack
 from envdoc.train.fast.copies import Copies
 from envdoc.train.fast.plainly import is_wanted
+from envdoc.train.fast.stack import Stack
 
 ADAPTER = "default"
 WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
@@ -45,15 +46,21 @@ class _Together(torch.autograd.Function):
         flat = x.reshape(-1, x.shape[-1])
         a, bs = copies.fresh(flat.dtype)
         seen, kept = dropped(flat, dropout)
-        h = seen @ a.t()
-        ys = []
-        for part, b, own in zip(parts, bs, split(h, parts)):
-            weight, bias = frozen.weight_of(part.base, flat.dtype), frozen.bias_of(part.base, flat.dtype)
-            y = low_rank.add_(torch.nn.functional.linear(flat, weight, bias), own, b)
-            ys.append(y.view(*x.shape[:-1], -1))
+        stacked = whole_stack(copies, flat.dtype)
+        whole = rooms.of(x) if stacked is not None and stacked.is_beside else None
+        biases = [frozen.bias_of(part.base, flat.dtype) for part in parts]
+        if whole is not None:
+            h, ys = stacked.forward(whole, seen, a, biases)
+        else:
+            h = seen @ a.t()
+            weights = (frozen.weight_of(part.base, flat.dtype) for part in parts)
+            ys = [
+                low_rank.add_(torch.nn.functional.linear(flat, weight, bias), own, b)
+                for weight, bias, own, b in zip(weights, biases, split(h, parts), bs)
+            ]
         ctx.save_for_backward(seen, h, a, *bs, *([] if kept is None else [kept]))
-        ctx.parts, ctx.dropout, ctx.shape = parts, dropout, x.shape
-        return tuple(ys)
+        ctx.parts, ctx.stack, ctx.dropout, ctx.shape = parts, stacked, dropout, x.shape
+        return tuple(y.view(*x.shape[:-1], -1) for y in ys)
 
     @staticmethod
     def backward(ctx: Any, *dys: torch.Tensor) -> Any:
@@ -61,11 +68,16 @@ class _Together(torch.autograd.Function):
         parts, bs = ctx.parts, rest[: len(ctx.parts)]
         kept = rest[len(parts)] if len(rest) > len(parts) else None
         flat = [dy.reshape(-1, dy.shape[-1]) for dy in dys]
-        dh = torch.cat([dy @ b for dy, b in zip(flat, bs)], dim=1)
+        whole = rooms.of(dys[0]) if ctx.stack is not None and kept is None else None
+        dh = products(flat, bs, whole)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = back_through(flat, parts)
-            add_product(dx, dh, a, kept, ctx.dropout)
+            if whole is not None:
+                others = back_through(flat[1:], parts[1:]) if parts[1:] else None
+                dx = ctx.stack.back(whole, 0, others)
+            else:
+                dx = back_through(flat, parts)
+                add_product(dx, dh, a, kept, ctx.dropout)
             dx = dx.view(ctx.shape)
         das, dbs = gradients(parts, seen, h, dh, flat)
         return (dx, None, None, None, *das, *dbs)
@@ -74,9 +86,11 @@ class _Together(torch.autograd.Function):
 class Group:
     """Layers that get the same input. Whichever is called first computes all; the others take what lies ready."""
 
-    def __init__(self, layers: Sequence[Any]) -> None:
+    def __init__(self, layers: Sequence[Any], beside: bool = False) -> None:
         self.parts = [Part(layer) for layer in layers]
-        self.copies = Copies(self.parts)
+        # The first comes last: its gradient is q's, which comes with room behind it (rotary.py).
+        order = [*range(1, len(layers)), 0]
+        self.copies = Copies(self.parts, stack.of(self.parts, order, beside))
         self.plain = [layer.forward for layer in layers]
         self.seen: Any = None
         self.ready: Dict[int, torch.Tensor] = {}
@@ -133,6 +147,24 @@ def dropped(x: torch.Tensor, dropout: float) -> Tuple[torch.Tensor, Any]:
 def split(h: torch.Tensor, parts: Sequence[Part]) -> Tuple[torch.Tensor, ...]:
     """The columns of each part."""
     return tuple(h.split([part.a.shape[0] for part in parts], dim=1))
+
+
+def whole_stack(copies: Copies, dtype: torch.dtype) -> Optional[Stack]:
+    """The stack of these layers, where it can be used now."""
+    return copies.stack if copies.stack is not None and copies.stack.is_whole(dtype) else None
+
+
+def products(
+    dys: Sequence[torch.Tensor], bs: Sequence[torch.Tensor], whole: Optional[torch.Tensor]
+) -> torch.Tensor:
+    """Each dy B beside the other (tokens, sum of r), in the room behind the first dy where it has one."""
+    if whole is None:
+        return torch.cat([dy @ b for dy, b in zip(dys, bs)], dim=1)
+    left = whole.shape[1] - rooms.ROOM
+    dh = whole[:, left : left + sum(b.shape[1] for b in bs)]
+    for dy, b, place in zip(dys, bs, dh.split([b.shape[1] for b in bs], dim=1)):
+        torch.mm(dy, b, out=place)
+    return dh
 
 
 def back_through(dys: Sequence[torch.Tensor], parts: Sequence[Part]) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import Any, List, Optional, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, gated, low_rank, recomputed
+from envdoc.train.fast import frozen, gated, low_rank, recomputed, rooms, stack
 from envdoc.train.fast.copies import Copies
 from envdoc.train.fast.lora import (
     Part,
@@ -19,8 +19,10 @@ from envdoc.train.fast.lora import (
     dropped,
     fits,
     gradients,
+    products,
     rate,
     split,
+    whole_stack,
 )
 
 LAYERS = ("gate_proj", "up_proj", "down_proj")
@@ -44,9 +46,11 @@ class _Gated(torch.autograd.Function):
         a_down, (b_down,) = fused.fall_copies.fresh(dtype)
         seen, kept = dropped(flat, dropout)
         h = seen @ a.t()
-        gate, up = (
-            torch.nn.functional.linear(flat, frozen.weight_of(part.base, dtype)) for part in fused.rise
-        )
+        inner = fused.rise[0].base.out_features
+        both = rooms.wide(flat.shape[0], 2 * inner, flat)  # gate, up, and room for the way back
+        gate, up = both[:, :inner], both[:, inner : 2 * inner]
+        for part, place in zip(fused.rise, (gate, up)):
+            torch.mm(flat, frozen.weight_of(part.base, dtype).t(), out=place)
         act = gated.forward(gate, up, *split(h, fused.rise), *bs)
         seen_down, kept_down = dropped(act, dropout)
         h_down = seen_down @ a_down.t()
@@ -56,32 +60,43 @@ class _Gated(torch.autograd.Function):
         else:
             y = torch.empty_like(flat)
         masks = [] if kept is None else [kept, kept_down]
-        ctx.save_for_backward(seen, h, a, *bs, gate, up, seen_down, h_down, a_down, b_down, *masks)
+        ctx.save_for_backward(seen, h, a, *bs, both, seen_down, h_down, a_down, b_down, *masks)
         ctx.fused, ctx.dropout, ctx.shape = fused, dropout, x.shape
         return y.view(x.shape)
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> Any:
-        seen, h, a, b_gate, b_up, gate, up, seen_down, h_down, a_down, b_down, *masks = ctx.saved_tensors
+        seen, h, a, b_gate, b_up, both, seen_down, h_down, a_down, b_down, *masks = ctx.saved_tensors
         kept, kept_down = masks or (None, None)
-        fused, flat = ctx.fused, dy.reshape(-1, dy.shape[-1])
-        dh_down = flat @ b_down
+        fused, flat, inner = ctx.fused, dy.reshape(-1, dy.shape[-1]), seen_down.shape[1]
+        gate, up = both[:, :inner], both[:, inner : 2 * inner]
+        fall = whole_stack(fused.fall_copies, flat.dtype) if kept_down is None else None
+        whole = rooms.of(dy) if fall is not None else None
+        dh_down = products([flat], [b_down], whole)
         das_down, dbs_down = gradients([fused.fall], seen_down, h_down, dh_down, [flat])
-        dact = back_through([flat], [fused.fall])
-        if kept_down is not None:
-            add_product(dact, dh_down, a_down, kept_down, ctx.dropout)
-            dh_down = None
+        missing = None  # of the activation's gradient, what the kernel is to add
+        if fall is not None and whole is not None:
+            dact = fall.back(whole, 0)
+        else:
+            dact = back_through([flat], [fused.fall])
+            if kept_down is not None:
+                add_product(dact, dh_down, a_down, kept_down, ctx.dropout)
+            else:
+                missing = dh_down
         # The two products are needed no more, and their gradients take their place.
-        rise = split(h, fused.rise)
-        dgate, dup = gated.backward(dact, gate, up, *rise, b_gate, b_up, dh_down, a_down)
+        gated.backward(dact, gate, up, *split(h, fused.rise), b_gate, b_up, missing, a_down)
         del dact
-        dh = torch.cat([dgate @ b_gate, dup @ b_up], dim=1)
+        dh = products([gate, up], [b_gate, b_up], both)
         dx = None
         if ctx.needs_input_grad[0]:
-            dx = back_through([dgate, dup], fused.rise)
-            add_product(dx, dh, a, kept, ctx.dropout)
+            rise = whole_stack(fused.rise_copies, flat.dtype) if kept is None else None
+            if rise is not None:
+                dx = rise.back(both, 0)
+            else:
+                dx = back_through([gate, up], fused.rise)
+                add_product(dx, dh, a, kept, ctx.dropout)
             dx = dx.view(ctx.shape)
-        das, dbs = gradients(fused.rise, seen, h, dh, [dgate, dup])
+        das, dbs = gradients(fused.rise, seen, h, dh, [gate, up])
         return (dx, dy if ctx.needs_input_grad[1] else None, *[None] * 3, *das, *das_down, *dbs, *dbs_down)
 
 
@@ -92,7 +107,8 @@ class GatedMlp:
         gate, up, down = (Part(getattr(module, name)) for name in LAYERS)
         self.rise: List[Part] = [gate, up]
         self.fall = down
-        self.rise_copies, self.fall_copies = Copies(self.rise), Copies([down])
+        self.rise_copies = Copies(self.rise, stack.of(self.rise, (0, 1)))
+        self.fall_copies = Copies([down], stack.of([down], (0,)))
         self.plain = module.forward
 
     @property

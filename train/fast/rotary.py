@@ -10,7 +10,7 @@ from typing import Any, Dict, Tuple
 
 import torch
 
-from envdoc.train.fast import kernels
+from envdoc.train.fast import kernels, rooms
 from envdoc.train.fast.kernels import triton
 from envdoc.train.fast.plainly import is_wanted
 
@@ -89,7 +89,9 @@ def _does_the_same(own: Any, device: torch.device) -> bool:
 
 def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, back: bool) -> torch.Tensor:
     batch, heads, length, width = x.shape
-    y = x.new_empty(batch, length, heads, width).transpose(1, 2)  # as the attention's kernels want to read it
+    # As the attention's kernels want to read it; on the way back with room for what is added to it (rooms.py).
+    flat = x.new_empty(batch, length, heads * width)
+    y = (rooms.leave(flat) if back else flat).view(batch, length, heads, width).transpose(1, 2)
     cos, sin = cos.contiguous(), sin.contiguous()
     with kernels.on_device_of(x):
         _turn_kernel[(batch * length,)](
