@@ -66,7 +66,7 @@ fuse.unfuse(model)
 kinds["changed in place"] = [abs(loss - gradients(model)[0]), apart(gradients(model)[1], found)]
 
 kinds["ranks"] = []
-for r in (3, 24):
+for r in (3, 24, 40):
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(CONFIG_MAPPING["qwen2"](**SIZES))
     base.config.use_cache = False
@@ -92,7 +92,7 @@ def test_room_is_known_by_its_measures_and_no_strangers_is(inside, tmp_path):
 
 
 def test_stacked_bases_compute_what_peft_computes(inside, tmp_path):
-    """Weights keep their numbers; moved or too wide, a group goes the other way; changed in place, it sees the change."""
+    """Weights keep their numbers; moved or too wide, a group goes the other way; a change in place is seen."""
     from test_train_fused import FAMILIES
 
     told = inside(tmp_path, FAMILIES + STACKED)
@@ -110,7 +110,8 @@ def test_stacked_bases_compute_what_peft_computes(inside, tmp_path):
     loss, apart = told["changed in place"]
     assert loss < 1e-5
     assert apart < 5e-6
-    narrow, wide = told["ranks"]
+    narrow, wide, wider = told["ranks"]
     assert [8, 2, 5] == narrow[:3]  # 9 columns of q, k and v filled up to 16
-    assert [6, 0, 5] == wide[:3]  # 72 columns have no room
-    assert narrow[3] < 5e-6 and wide[3] < 5e-6
+    assert [6, 0, 5] == wide[:3]  # 72 columns of q, k and v have no room
+    assert [4, 0, 3] == wider[:3]  # nor have 80 of gate and up
+    assert max(narrow[3], wide[3], wider[3]) < 5e-6

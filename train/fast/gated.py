@@ -1,7 +1,8 @@
 """silu(gate + hg Bg^T) * (up + hu Bu^T) and its way back, each in one pass over memory on a GPU.
 
-gate, up: (tokens, inner) products with the frozen weights, rows alike apart; hg, hu: (tokens, r); Bg, Bu: (inner, r), already scaled.
-The low-rank parts are made a tile at a time where gate and up lie in registers. Without Triton: the same in torch.
+gate, up: (tokens, inner) products with the frozen weights, two parts of one wider matrix; hg, hu: (tokens, r); Bg, Bu:
+(inner, r), already scaled. The low-rank parts are made a tile at a time where gate and up lie in registers. Without
+Triton: the same in torch.
 """
 
 from typing import Optional, Tuple

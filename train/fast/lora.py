@@ -157,12 +157,13 @@ def whole_stack(copies: Copies, dtype: torch.dtype) -> Optional[Stack]:
 def products(
     dys: Sequence[torch.Tensor], bs: Sequence[torch.Tensor], whole: Optional[torch.Tensor]
 ) -> torch.Tensor:
-    """Each dy B beside the other (tokens, sum of r), in the room behind the first dy where it has one."""
-    if whole is None:
+    """Each dy B beside the other (tokens, sum of r), in the room behind the first dy where there is enough."""
+    ranks = [b.shape[1] for b in bs]
+    if whole is None or sum(ranks) > rooms.ROOM:
         return torch.cat([dy @ b for dy, b in zip(dys, bs)], dim=1)
     left = whole.shape[1] - rooms.ROOM
-    dh = whole[:, left : left + sum(b.shape[1] for b in bs)]
-    for dy, b, place in zip(dys, bs, dh.split([b.shape[1] for b in bs], dim=1)):
+    dh = whole[:, left : left + sum(ranks)]
+    for dy, b, place in zip(dys, bs, dh.split(ranks, dim=1)):
         torch.mm(dy, b, out=place)
     return dh
 
