@@ -43,6 +43,7 @@ def test_a_fast_run_learns_what_a_plain_one_learns_and_says_so(forked, tmp_path)
     (tried,) = events(tmp_path / "runs" / "fast", "fast_path")
     assert all(0 <= tried[name] < 0.05 for name in ("loss_apart", "a_apart", "b_apart")), tried
     assert 0 < tried["a_apart"]
+    assert tried["worst"].split(".")[1] in ("lora_A", "lora_B")
     assert [] == events(tmp_path / "runs" / "plain", "fast_path")
 
 

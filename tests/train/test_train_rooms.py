@@ -37,6 +37,13 @@ kinds["weights"] = all(torch.equal(before[n], p) for n, p in model.named_paramet
 stacks = [c.stack for c in model.envdoc_shelf.copies]
 kinds["stacked"] = [sum(s is not None for s in stacks), len(stacks)]
 kinds["storage"] = len({p.untyped_storage().data_ptr() for n, p in model.named_parameters() if "base_layer" in n})
+fuse.unfuse(model)
+weights = [p for n, p in model.named_parameters() if "base_layer" in n]
+kinds["undone"] = [
+    all(torch.equal(before[n], p) for n, p in model.named_parameters()),
+    all(p.is_contiguous() and p.untyped_storage().nbytes() == p.numel() * 4 for p in weights),
+]
+fuse.fuse(model)
 kinds["fused"] = [loss == gradients(model)[0], apart(wanted, gradients(model)[1])]
 
 used = []
@@ -99,6 +106,7 @@ def test_stacked_bases_compute_what_peft_computes(inside, tmp_path):
     assert told["weights"]
     assert [8, 8] == told["stacked"]
     assert 8 == told["storage"]  # q, k, v; o; gate, up; down: of two layers
+    assert [True, True] == told["undone"]
     assert told["fused"][1] < 5e-6
     # By torch, where the rotation leaves no room: o and gate with up of both layers, down of the first.
     forward, back, apart = told["used"]

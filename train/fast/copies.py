@@ -95,6 +95,14 @@ def lay(model: Any, found: Sequence[Copies]) -> None:
     setattr(model, SHELF, shelf)
 
 
+def undo(model: Any) -> None:
+    """What `lay` and the stacks did."""
+    shelf = model.__dict__.pop(SHELF, None)
+    for copies in shelf.copies if shelf else ():
+        if copies.stack is not None:
+            copies.stack.undo()
+
+
 def renew(model: Any) -> None:
     """Enqueue what the next pass would begin with, where it was asked for before."""
     shelf = getattr(model, SHELF, None)

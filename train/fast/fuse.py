@@ -65,7 +65,7 @@ def fuse(model: Any) -> Tuple[str, ...]:
 def unfuse(model: Any) -> None:
     """Every layer as peft and transformers compute it."""
     rotary.restore()
-    model.__dict__.pop(copies.SHELF, None)
+    copies.undo(model)
     for module in model.modules():
         ours = module.__dict__.get("forward")
         owner = getattr(getattr(ours, "func", ours), "__self__", None)

@@ -47,6 +47,12 @@ class Stack:
             part.base.weight.data_ptr() == place for part, place in zip(self.parts, self.laid)
         )
 
+    def undo(self) -> None:
+        """Each weight in memory of its own again, so that products with it are made as in any other process."""
+        for part, place in zip(self.parts, self.laid):
+            if part.base.weight.data_ptr() == place:
+                part.base.weight.data = part.base.weight.data.clone(memory_format=torch.contiguous_format)
+
     def places(self) -> List[torch.Tensor]:
         """Where A and the Bs go, in this order."""
         return [self.below, *(self.besides if self.is_beside else ())]

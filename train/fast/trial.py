@@ -7,7 +7,7 @@ gradient.
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 
@@ -19,24 +19,35 @@ from envdoc.train.fast.plainly import plainly
 from envdoc.train.turns import Tokens
 
 TOKENS = 64  # of the row
-# Of the size of peft's gradients. bf16 alone makes 0.6% of it (H200, packed rows against single ones); a copy that is
-# not renewed makes all of A's.
-APART = 0.1
+# Of the size of peft's gradients: of all together, and of each kind of layer by itself. Rounding to bf16 makes 9 to 13%
+# over the 32 layers of a 7B of random weights, in every kind alike, and peft's own are as far from those in fp32 (8 to
+# 12%; the fused ones 7 to 10%: H200, 16 to 200 tokens, 2026-11-30). A copy that is not renewed makes all of A's.
+APART = 0.4
+KIND_APART = 0.7
 LOSS_APART = 0.02
 
 
 @dataclass(frozen=True)
 class Apart:
-    """How far the two are from each other, as a share of peft's: the loss, and the gradients of all A and all B."""
+    """How far the two are from each other, as a share of peft's: the loss, and the gradients of all A and all B.
+
+    `kinds` has them by the names of their layers (`q_proj.lora_A`).
+    """
 
     loss: float
     a: float
     b: float
+    kinds: Dict[str, float]
+
+    @property
+    def worst(self) -> Tuple[str, float]:
+        """The kind that is furthest apart."""
+        return max(self.kinds.items(), key=lambda kind: kind[1])
 
     @property
     def is_small(self) -> bool:
         """Whether rounding explains it."""
-        return self.loss <= LOSS_APART and self.a <= APART and self.b <= APART
+        return self.loss <= LOSS_APART and max(self.a, self.b) <= APART and self.worst[1] <= KIND_APART
 
 
 def run(model: Any, head: Optional[Head], ids: Sequence[int]) -> Apart:
@@ -48,12 +59,17 @@ def run(model: Any, head: Optional[Head], ids: Sequence[int]) -> Apart:
     model.eval()  # no dropout, no checkpointing
     try:
         with torch.enable_grad():
-            fused = _gradients(model, summed_loss(model, dict(batch), head))
+            loss, fused = _gradients(model, summed_loss(model, dict(batch), head))
             with plainly():
-                plain = _gradients(model, summed_loss(model, dict(batch)))
+                plain_loss, plain = _gradients(model, summed_loss(model, dict(batch)))
     finally:
         model.train(was_training)
-    return Apart(*(_share(fused[name], plain[name]) for name in ("loss", "lora_A", "lora_B")))
+    return Apart(
+        _share([loss], [plain_loss]),
+        _of("lora_A", fused, plain),
+        _of("lora_B", fused, plain),
+        {kind: _of(kind, fused, plain) for kind in sorted(set(map(_kind, plain)))},
+    )
 
 
 class Trial:
@@ -77,34 +93,56 @@ class Trial:
         ) as error:  # a stranger's model that takes no plain row: nothing of ours may stop a run
             events.write("fast_path", problem=first_line(error))
             return
-        events.write("fast_path", loss_apart=found.loss, a_apart=found.a, b_apart=found.b)
+        kind, share = found.worst
+        events.write(
+            "fast_path",
+            loss_apart=found.loss,
+            a_apart=found.a,
+            b_apart=found.b,
+            worst=kind,
+            worst_apart=share,
+        )
         judge(found)
 
 
 def judge(found: Apart) -> None:
     """Raises ModelError where the two are further apart than rounding makes them."""
     if not found.is_small:
+        kind, share = found.worst
         raise ModelError(
             "On this machine the fast path does not compute what peft computes: on one row the loss is "
             f"{100 * found.loss:.1f}% apart (allowed: {100 * LOSS_APART:.0f}%), the gradients of A "
-            f"{100 * found.a:.1f}% and of B {100 * found.b:.1f}% (allowed: {100 * APART:.0f}%). Training stopped.",
+            f"{100 * found.a:.1f}% and of B {100 * found.b:.1f}% (allowed: {100 * APART:.0f}%), those of `{kind}` "
+            f"{100 * share:.1f}% (allowed: {100 * KIND_APART:.0f}%). Training stopped.",
             "Train with `train.fused=off`, which uses peft's own layers; and please report it with what "
             "`envdoc check --json` prints.",
         )
 
 
-def _gradients(model: Any, loss: torch.Tensor) -> Dict[str, List[torch.Tensor]]:
+def _gradients(model: Any, loss: torch.Tensor) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+    """The loss, and the gradient of each of the adapter's weights by name."""
     named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     given = torch.autograd.grad(loss, [weight for _, weight in named], allow_unused=True)
-    found: Dict[str, List[torch.Tensor]] = {"loss": [loss.detach()], "lora_A": [], "lora_B": []}
-    for (name, weight), gradient in zip(named, given):
-        for kind in ("lora_A", "lora_B"):
-            if kind in name:
-                found[kind].append(torch.zeros_like(weight) if gradient is None else gradient)
-    return found
+    return loss.detach(), {
+        name: torch.zeros_like(weight) if gradient is None else gradient
+        for (name, weight), gradient in zip(named, given)
+        if "lora_" in name
+    }
 
 
-def _share(ones: List[torch.Tensor], others: List[torch.Tensor]) -> float:
+def _kind(name: str) -> str:
+    """`q_proj.lora_A` of `base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight`."""
+    layer, _, kind = name.partition(".lora_")
+    return f"{layer.rpartition('.')[2]}.lora_{kind[:1]}"
+
+
+def _of(kind: str, ones: Dict[str, torch.Tensor], others: Dict[str, torch.Tensor]) -> float:
+    """The share of those gradients whose kind ends so."""
+    names = [name for name in others if _kind(name).endswith(kind)]
+    return _share([ones[name] for name in names], [others[name] for name in names])
+
+
+def _share(ones: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
     """The size of the difference of two lists of tensors, of that of the second; 0 where that is nothing."""
     apart = sum(float((one - other).float().pow(2).sum()) for one, other in zip(ones, others))
     size = sum(float(other.float().pow(2).sum()) for other in others)
