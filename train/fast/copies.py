@@ -1,6 +1,4 @@
-"""16-bit copies of the adapter's fp32 matrices, made anew after an update, of the whole model in a dozen launches.
-
-One by one they were 900 small kernels, for which an H200 waited at the start of each update (2026-11-30).
+"""16-bit copies of the adapter's fp32 matrices, made anew after an update, of the whole model in one launch (copying.py).
 
 A copy that is not made anew is the worst of faults: the passes go on with the adapter as it was, the optimizer moves
 weights that nobody reads, and the file that is saved is not what was trained. torch's version counter of a tensor does
@@ -14,6 +12,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from envdoc.train.errors import Diverged
+from envdoc.train.fast.copying import Move, Moves
 from envdoc.train.fast.stack import Stack
 
 SHELF = "envdoc_shelf"  # of a fused model
@@ -40,10 +39,9 @@ class Copies:
         self.bs: List[torch.Tensor] = []
 
     def fresh(self, dtype: torch.dtype) -> Tuple[torch.Tensor, List[torch.Tensor]]:
-        """s A (sum of r, in) and each B (out, r). Never written to once made: a backward pass may still need them.
+        """s A (sum of r, in) and each B (out, r), written over after the next update: a pass ends before it.
 
-        A B lies in memory as (r, out): the kernels that add low-rank parts then read it in whole lines. What lies in a
-        stack is written over: a pass ends before its update.
+        A B lies in memory as (r, out): the kernels that add low-rank parts then read it in whole lines.
         """
         if self.now(dtype) != self.made_of:
             self.shelf.renew(dtype, self)
@@ -62,7 +60,7 @@ class Copies:
         return (
             torch.equal(a, wanted)
             and all(torch.equal(b, part.b.detach().to(dtype)) for b, part in zip(bs, self.parts))
-            and (self.stack is None or self.stack.dtype != dtype or self.stack.holds(a, bs))
+            and (self.stack is None or not self.stack.is_whole(dtype) or self.stack.holds(a, bs))
         )
 
 
@@ -71,6 +69,9 @@ class Shelf:
 
     def __init__(self, copies: Sequence[Copies]) -> None:
         self.copies = copies
+        self._moves: Dict[
+            Any, Tuple[Any, Moves]
+        ] = {}  # by device and dtype: of which matrices, and how they are made
 
     def renew(self, dtype: torch.dtype, asked: Optional[Copies] = None) -> None:
         """Make those anew whose matrices have changed: all of this dtype, those never made, and what is `asked` for."""
@@ -82,9 +83,16 @@ class Shelf:
         ]
         with torch.no_grad():
             for device in {copies.parts[0].a.device for copies in stale}:
-                _make([copies for copies in stale if copies.parts[0].a.device == device], dtype)
+                self._make([copies for copies in stale if copies.parts[0].a.device == device], device, dtype)
         for copies in stale:
             copies.made_of = copies.now(dtype)
+
+    def _make(self, stale: Sequence[Copies], device: torch.device, dtype: torch.dtype) -> None:
+        known, moves = self._moves.get((device, dtype), (None, None))
+        if moves is None or known != _places(stale):
+            moves = Moves(_moves(stale, device, dtype))
+            self._moves[device, dtype] = _places(stale), moves
+        moves.make()
 
 
 def lay(model: Any, found: Sequence[Copies]) -> None:
@@ -123,37 +131,28 @@ def check(model: Any) -> None:
         )
 
 
-def _make(stale: Sequence[Copies], dtype: torch.dtype) -> None:
-    """The copies of one device."""
-    parts = [part for copies in stale for part in copies.parts]
-    rows: List[torch.Tensor] = []
-    for copies in stale:
-        ranks = [part.a.shape[0] for part in copies.parts]
-        copies.a = copies.parts[0].a.new_empty(sum(ranks), copies.parts[0].a.shape[1], dtype=dtype)
-        rows += copies.a.split(ranks)
-    _copy(rows, torch._foreach_mul([part.a.detach() for part in parts], [part.scale for part in parts]))
-    alike: Dict[Tuple[int, ...], List[Any]] = {}
-    for part in parts:
-        alike.setdefault(tuple(part.b.shape), []).append(part)
-    turned = {}
-    for shape, group in alike.items():
-        together = group[0].b.new_empty(len(group), *shape, dtype=dtype)
-        _copy(together.unbind(), [part.b.detach() for part in group])
-        turned.update(zip(map(id, group), together.transpose(1, 2).contiguous().transpose(1, 2).unbind()))
-    for copies in stale:
-        copies.bs = [turned[id(part)] for part in copies.parts]
-    stacked = [copies for copies in stale if copies.stack is not None and copies.stack.dtype == dtype]
-    _copy(
-        [place for copies in stacked for place in copies.stack.places()],
-        [given for copies in stacked for given in (copies.a, *copies.bs)[: len(copies.stack.places())]],
-    )
+def _places(stale: Sequence[Copies]) -> List[Any]:
+    """Where the matrices and their copies lie."""
+    matrices = [(part.a.data_ptr(), part.b.data_ptr()) for copies in stale for part in copies.parts]
+    return [*matrices, *((copies.a.data_ptr(), copies.a.dtype) for copies in stale)]
 
 
-def _copy(to: Sequence[torch.Tensor], given: Sequence[torch.Tensor]) -> None:
-    if not to:
-        return  # torch takes no empty list
-    if hasattr(torch, "_foreach_copy_"):  # torch 2.1
-        torch._foreach_copy_(list(to), list(given))
-        return
-    for one, other in zip(to, given):
-        one.copy_(other)
+def _moves(stale: Sequence[Copies], device: torch.device, dtype: torch.dtype) -> List[Move]:
+    """From each matrix to each of its copies, which are given their memory where they have none of this dtype."""
+    moves: List[Move] = []
+    for copies in stale:
+        parts = copies.parts
+        if not copies.bs or (copies.a.dtype, copies.a.device) != (dtype, device):
+            like = parts[0].a
+            copies.a = like.new_empty(sum(part.a.shape[0] for part in parts), like.shape[1], dtype=dtype)
+            copies.bs = [part.b.new_empty(part.b.shape[::-1], dtype=dtype).t() for part in parts]
+        stack = copies.stack
+        ranks = [part.a.shape[0] for part in parts]
+        places = [copies.a.split(ranks), copies.bs]
+        if stack is not None and (stack.dtype, stack.below.device) == (dtype, device):
+            places += [stack.below.split(ranks), *([stack.besides] if stack.is_beside else [])]
+        for which, given in zip(("a", "b", "a", "b"), places):
+            for part, place in zip(parts, given):
+                scale = part.scale if which == "a" else 1.0
+                moves.append((getattr(part, which).detach(), place, scale))
+    return moves
