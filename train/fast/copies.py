@@ -1,4 +1,4 @@
-"""16-bit copies of the adapter's fp32 matrices, made anew after an update, of the whole model in one launch (copying.py).
+"""16-bit copies of the adapter's fp32 matrices, made anew after an update, for a whole model in one launch.
 
 A copy that is not made anew is the worst of faults: the passes go on with the adapter as it was, the optimizer moves
 weights that nobody reads, and the file that is saved is not what was trained. torch's version counter of a tensor does
