@@ -23,6 +23,12 @@ print(json.dumps({
         torch.zeros(0, 16 + rooms.ROOM)[:, :16],
         torch.zeros(16),
     )],
+    "behind": [
+        rooms.behind(whole, 24).mean().item(),
+        list(rooms.behind(whole, rooms.ROOM).shape),
+        rooms.behind(whole, rooms.ROOM + 1) is None,
+        rooms.behind(None, 1) is None,
+    ],
     "filled": [rooms.filled(ranks) for ranks in (1, 8, 9, 64)],
 }))
 """
@@ -95,6 +101,7 @@ def test_room_is_known_by_its_measures_and_no_strangers_is(inside, tmp_path):
     assert told["seen through autograd's shapes"]
     assert [96.0, 7.0, 1] == told["untouched"]
     assert [True] * 9 == told["strangers"]
+    assert [7.0, [6, 64], True, True] == told["behind"]
     assert [8, 8, 16, 64] == told["filled"]
 
 

@@ -13,13 +13,12 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, low_rank, rooms, stack
+from envdoc.train.fast import frozen, low_rank, rooms, skinny, stack
 from envdoc.train.fast.copies import Copies
 from envdoc.train.fast.plainly import is_wanted
 from envdoc.train.fast.stack import Stack
 
 ADAPTER = "default"
-WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
 
 
 class Part:
@@ -69,7 +68,7 @@ class _Together(torch.autograd.Function):
         kept = rest[len(parts)] if len(rest) > len(parts) else None
         flat = [dy.reshape(-1, dy.shape[-1]) for dy in dys]
         whole = rooms.of(dys[0]) if ctx.stack is not None and kept is None else None
-        dh = products(flat, bs, whole)
+        dh, dbs = skinny.both(flat, bs, h, rooms.behind(whole, h.shape[1]), parts[0].b.dtype)
         dx = None
         if ctx.needs_input_grad[0]:
             if whole is not None:
@@ -79,8 +78,7 @@ class _Together(torch.autograd.Function):
                 dx = back_through(flat, parts)
                 add_product(dx, dh, a, kept, ctx.dropout)
             dx = dx.view(ctx.shape)
-        das, dbs = gradients(parts, seen, h, dh, flat)
-        return (dx, None, None, None, *das, *dbs)
+        return (dx, None, None, None, *gradients_of_a(parts, seen, dh), *dbs)
 
 
 class Group:
@@ -154,20 +152,6 @@ def whole_stack(copies: Copies, dtype: torch.dtype) -> Optional[Stack]:
     return copies.stack if copies.stack is not None and copies.stack.is_whole(dtype) else None
 
 
-def products(
-    dys: Sequence[torch.Tensor], bs: Sequence[torch.Tensor], whole: Optional[torch.Tensor]
-) -> torch.Tensor:
-    """Each dy B beside the other (tokens, sum of r), in the room behind the first dy where there is enough."""
-    ranks = [b.shape[1] for b in bs]
-    if whole is None or sum(ranks) > rooms.ROOM:
-        return torch.cat([dy @ b for dy, b in zip(dys, bs)], dim=1)
-    left = whole.shape[1] - rooms.ROOM
-    dh = whole[:, left : left + sum(ranks)]
-    for dy, b, place in zip(dys, bs, dh.split(ranks, dim=1)):
-        torch.mm(dy, b, out=place)
-    return dh
-
-
 def back_through(dys: Sequence[torch.Tensor], parts: Sequence[Part]) -> torch.Tensor:
     """What the frozen weights give back to their common input."""
     dx = dys[0] @ frozen.weight_of(parts[0].base, dys[0].dtype)
@@ -184,19 +168,9 @@ def add_product(dx: torch.Tensor, dh: torch.Tensor, a: torch.Tensor, kept: Any, 
         dx.add_(torch.ops.aten.native_dropout_backward(dh @ a, kept, 1 / (1 - dropout)))
 
 
-def gradients(
-    parts: Sequence[Part], seen: torch.Tensor, h: torch.Tensor, dh: torch.Tensor, dys: Sequence[torch.Tensor]
-) -> Tuple[List[torch.Tensor], List[torch.Tensor]]:
-    """Those of every A (r, in) and B (out, r), in the parameters' dtype."""
-    das = list(product(dh.t(), seen, parts[0].a.dtype).split([part.a.shape[0] for part in parts]))
+def gradients_of_a(parts: Sequence[Part], seen: torch.Tensor, dh: torch.Tensor) -> List[torch.Tensor]:
+    """Each A's (r, in), in the parameters' dtype."""
+    das = list(skinny.product(dh.t(), seen, parts[0].a.dtype).split([part.a.shape[0] for part in parts]))
     for da, part in zip(das, parts):
         da.mul_(part.scale)
-    dbs = [product(dy.t(), own, part.b.dtype) for dy, own, part in zip(dys, split(h, parts), parts)]
-    return das, dbs
-
-
-def product(left: torch.Tensor, right: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """left right, added up in fp32 and, where torch can (2.8, CUDA), never rounded to 16 bits on the way."""
-    if left.dtype != dtype and left.is_cuda and WIDE_RESULT:
-        return torch.mm(left, right, out_dtype=dtype)
-    return (left @ right).to(dtype)
+    return das

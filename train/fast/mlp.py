@@ -10,7 +10,7 @@ from typing import Any, List, Optional, Tuple
 
 import torch
 
-from envdoc.train.fast import frozen, gated, low_rank, recomputed, rooms, stack
+from envdoc.train.fast import frozen, gated, low_rank, recomputed, rooms, skinny, stack
 from envdoc.train.fast.copies import Copies
 from envdoc.train.fast.lora import (
     Part,
@@ -18,8 +18,7 @@ from envdoc.train.fast.lora import (
     back_through,
     dropped,
     fits,
-    gradients,
-    products,
+    gradients_of_a,
     rate,
     split,
     whole_stack,
@@ -72,8 +71,9 @@ class _Gated(torch.autograd.Function):
         gate, up = both[:, :inner], both[:, inner : 2 * inner]
         fall = whole_stack(fused.fall_copies, flat.dtype) if kept_down is None else None
         whole = rooms.of(dy) if fall is not None else None
-        dh_down = products([flat], [b_down], whole)
-        das_down, dbs_down = gradients([fused.fall], seen_down, h_down, dh_down, [flat])
+        room = rooms.behind(whole, h_down.shape[1])
+        dh_down, dbs_down = skinny.both([flat], [b_down], h_down, room, fused.fall.b.dtype)
+        das_down = gradients_of_a([fused.fall], seen_down, dh_down)
         missing = None  # of the activation's gradient, what the kernel is to add
         if fall is not None and whole is not None:
             dact = fall.back(whole, 0)
@@ -86,7 +86,8 @@ class _Gated(torch.autograd.Function):
         # The two products are needed no more, and their gradients take their place.
         gated.backward(dact, gate, up, *split(h, fused.rise), b_gate, b_up, missing, a_down)
         del dact
-        dh = products([gate, up], [b_gate, b_up], both)
+        room = rooms.behind(both, h.shape[1])
+        dh, dbs = skinny.both([gate, up], [b_gate, b_up], h, room, fused.rise[0].b.dtype)
         dx = None
         if ctx.needs_input_grad[0]:
             rise = whole_stack(fused.rise_copies, flat.dtype) if kept is None else None
@@ -96,7 +97,7 @@ class _Gated(torch.autograd.Function):
                 dx = back_through([gate, up], fused.rise)
                 add_product(dx, dh, a, kept, ctx.dropout)
             dx = dx.view(ctx.shape)
-        das, dbs = gradients(fused.rise, seen, h, dh, [gate, up])
+        das = gradients_of_a(fused.rise, seen, dh)
         return (dx, dy if ctx.needs_input_grad[1] else None, *[None] * 3, *das, *das_down, *dbs, *dbs_down)
 
 

@@ -44,6 +44,14 @@ def of(x: torch.Tensor) -> Optional[torch.Tensor]:
     return x.data.as_strided((rows, step), (step, 1))
 
 
+def behind(whole: Optional[torch.Tensor], ranks: int) -> Optional[torch.Tensor]:
+    """(rows, ranks), the room's first columns; None where there is no room, or less."""
+    if whole is None or ranks > ROOM:
+        return None
+    left = whole.shape[1] - ROOM
+    return whole[:, left : left + ranks]
+
+
 def filled(ranks: int) -> int:
     """The columns that a low-rank part takes of the room."""
     return -(-ranks // EDGE) * EDGE
