@@ -23,12 +23,10 @@ if triton is not None:
 WIDE_RESULT = "out_dtype" in (torch.mm.__doc__ or "")
 DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 PARTS = 3  # layers of one input: q, k, v
-RANK_BYTES = 64  # of a row of h: above it narrower tiles write too much of dh, and fp32 runs out of registers
+RANK_BYTES = 32  # of a row of h: ranks up to 16 were timed
 ROWS, WARPS = 64, 8
-# Bytes of a tile's row, and how many tiles are held at once. The first was the fastest of ten on an H200, the second up
-# to 10% behind. An A100 (163 KiB of shared memory) has room for the second and a 4090 (99 KiB) for the third, by what
-# Triton compiles for them; they were timed on neither.
-TILES = ((1024, 3), (512, 4), (512, 2))
+ROW_BYTES, STAGES = 1024, 3  # of a tile, and how many tiles are held at once: the fastest of ten on an H200
+MEASURED_ON = (9, 0)  # elsewhere Triton compiles it without copies that run ahead, and nobody has timed that
 BLOCK, CHUNK = 256, 16  # numbers that a program of the second kernel makes, and parts that it reads at once
 
 
@@ -123,20 +121,18 @@ def _plan_of(
 
 @functools.lru_cache(maxsize=1024)
 def _plan(widths: Tuple[int, ...], tokens: int, r: int, size: int, device: int) -> Optional[_Plan]:
-    """None where no tile fits into the GPU's shared memory."""
-    at_once, shared_bytes = _holds(device)
-    filled = max(kernels.SMALLEST, triton.next_power_of_2(r))
-    fitting = [tile for tile in TILES if _shared_bytes(*tile, filled, size) <= shared_bytes]
-    if not fitting:
+    """None on a GPU of another kind than the one that was measured."""
+    at_once = _at_once(device)
+    if not at_once:
         return None
-    columns, stages = fitting[0][0] // size, fitting[0][1]
+    filled, columns = max(kernels.SMALLEST, triton.next_power_of_2(r)), ROW_BYTES // size
     ends: List[int] = []
     for width in widths:
         ends.append((ends[-1] if ends else 0) + triton.cdiv(width, columns))
     whole, parts, blocks = sum(widths), len(widths), ends[-1]
     strips = _strips(blocks, triton.cdiv(tokens, ROWS), at_once)
     sums_programs = parts * triton.cdiv(tokens * r, BLOCK) + triton.cdiv(whole * r, BLOCK)
-    tile = {"ROWS": ROWS, "COLUMNS": columns, "num_warps": WARPS, "num_stages": stages}
+    tile = {"ROWS": ROWS, "COLUMNS": columns, "num_warps": WARPS, "num_stages": STAGES}
     return _Plan(
         widths=widths,
         three_widths=_three(widths),
@@ -151,23 +147,13 @@ def _plan(widths: Tuple[int, ...], tokens: int, r: int, size: int, device: int) 
 
 
 @functools.lru_cache(maxsize=None)
-def _holds(device: int) -> Tuple[int, int]:
-    """How many programs a GPU runs at once, and the bytes of shared memory for one.
-
-    0 where torch does not tell: before 2.7 (pytorch #143226) and on ROCm.
-    """
+def _at_once(device: int) -> int:
+    """How many programs the GPU runs at once; 0 where they are not to run."""
     if device < 0:
-        return 6, 1 << 20  # Triton's interpreter has no bounds; with few programs a strip has several tiles
-    properties = torch.cuda.get_device_properties(device)
-    return properties.multi_processor_count, getattr(properties, "shared_memory_per_block_optin", 0)
-
-
-def _shared_bytes(row_bytes: int, stages: int, filled: int, size: int) -> int:
-    """The most that a program takes: tiles of dy and h, B, and dh on its way out.
-
-    Triton 3.6 takes just that on sm_90, 32 bytes more on sm_100, and less elsewhere.
-    """
-    return (stages * ROWS + filled) * row_bytes + (stages * size + 4) * ROWS * filled + 1024
+        return 6  # Triton's interpreter: with few programs a strip has several tiles
+    if torch.version.hip or torch.cuda.get_device_capability(device) != MEASURED_ON:
+        return 0
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _strips(blocks: int, tiles: int, at_once: int) -> int:
