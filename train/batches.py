@@ -1,8 +1,9 @@
-"""Rows as the tensors of one micro-batch, in three layouts, and a micro-batch cut in two.
+"""Rows as the tensors of one micro-batch, in four layouts, and a micro-batch cut in two.
 
     padded   a line a row, filled up to the longest: input_ids, labels, attention_mask
     lines    several rows a line (data.packing): input_ids, labels, position_ids
     flat     all rows on one line: the same, and where each row begins (cu_seqlens), for attention of variable length
+    tiled    flat, and the tiles of its rows (row_tiles), for attention over short ones; without where one is long
 
 Everything is known on the CPU when it is laid, so that nobody need ask the GPU for it.
 """
@@ -12,6 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy
 import torch
 
+from envdoc.train.fast import tiles
 from envdoc.train.turns import MASKED, Tokens
 
 PAD_TO = 8  # tensor cores take lengths that are multiples of 8
@@ -50,14 +52,15 @@ def lay_packs(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
     return batch
 
 
-def lay_flat(rows: Sequence[Tokens], pad_id: int) -> Batch:
+def lay_flat(rows: Sequence[Tokens], pad_id: int, tiled: bool = False) -> Batch:
     """One micro-batch on one line, as attention of variable length takes it.
 
     input_ids, labels and position_ids are (1, tokens) of int64, as `lay_packs` lays one pack; cu_seqlens (rows + 1)
     of int32 says where each row begins and where the last one ends; max_seqlen is the longest row's tokens, a plain
     number. What fills the line up to a multiple of PAD_TO counts as one row more in both, and is masked as ever.
+    Of a `tiled` line row_tiles is (tiles, 3) of int32 (fast/tiles.py), where no row has more than tiles.LONGEST tokens.
     """
-    return _flat(lay_packs([rows], pad_id), [len(row.input_ids) for row in rows])
+    return _flat(lay_packs([rows], pad_id), [len(row.input_ids) for row in rows], tiled)
 
 
 def useful_tokens(batch: Batch) -> int:
@@ -97,8 +100,8 @@ def halve(batch: Batch) -> Optional[Tuple[Batch, Batch]]:
     if "cu_seqlens" not in batch:
         return first, second
     lengths = [stop - start for start, stop in zip(begins, [*begins[1:], useful])]
-    rows = begins.index(cut)
-    return _flat(first, lengths[:rows]), _flat(second, lengths[rows:])
+    rows, tiled = begins.index(cut), "row_tiles" in batch
+    return _flat(first, lengths[:rows], tiled), _flat(second, lengths[rows:], tiled)
 
 
 def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
@@ -117,13 +120,14 @@ def _joined(parts: List[Sequence[int]]) -> torch.Tensor:
     return torch.from_numpy(numpy.concatenate([numpy.asarray(part, dtype=numpy.int64) for part in parts]))
 
 
-def _flat(line: Batch, lengths: List[int]) -> Batch:
-    """A single line of rows of those lengths, and where each begins."""
+def _flat(line: Batch, lengths: List[int], tiled: bool) -> Batch:
+    """A single line of rows of those lengths, where each begins, and their tiles."""
     filled = line["input_ids"].shape[1] - sum(lengths)
     whole = [*lengths, filled] if filled else lengths
     begins = torch.zeros(len(whole) + 1, dtype=torch.int32)
     begins[1:] = torch.tensor(whole).cumsum(0)
-    return {**line, "cu_seqlens": begins, "max_seqlen": max(whole)}
+    laid = {"row_tiles": tiles.of(whole)} if tiled and max(whole) <= tiles.LONGEST else {}
+    return {**line, "cu_seqlens": begins, "max_seqlen": max(whole), **laid}
 
 
 def _trimmed(batch: Batch) -> Batch:

@@ -30,9 +30,9 @@ Update = Dict[str, Any]
 class Laying:
     """How the rows of an update become micro-batches.
 
-    `layout` is "padded", "lines" or "flat" (batches.py). With `data.packing: auto` all rows of an update are dealt
-    anew into passes of at most batch_size x max_length tokens, and where several processes share them, into equally
-    many for each; with packs and padded rows a micro-batch is `batch_size` of the units.
+    `layout` is one of the four of batches.py. With `data.packing: auto` all rows of an update are dealt anew into
+    passes of at most batch_size x max_length tokens, and where several processes share them, into equally many for
+    each; with packs and padded rows a micro-batch is `batch_size` of the units.
     """
 
     batch_size: int
@@ -49,16 +49,17 @@ class Laying:
             return [pad(_rows(part), self.pad_id) for part in parts]
         if self.packs:
             return [
-                lay_packs(part, self.pad_id) if self.layout == "lines" else self._flat(part) for part in parts
+                lay_packs(part, self.pad_id) if self.layout == "lines" else self._flat(_rows(part))
+                for part in parts
             ]
         rows = _rows(units)
         lengths = [len(row.input_ids) for row in rows]
         passes = deal(lengths, self.batch_size * self.max_length, self.share)
         chosen = [[rows[place] for place in one] for one in passes]
-        return [self._lines(one) if self.layout == "lines" else lay_flat(one, self.pad_id) for one in chosen]
+        return [self._lines(one) if self.layout == "lines" else self._flat(one) for one in chosen]
 
-    def _flat(self, part: Sequence[Sequence[Tokens]]) -> Batch:
-        return lay_flat(_rows(part), self.pad_id)
+    def _flat(self, rows: List[Tokens]) -> Batch:
+        return lay_flat(rows, self.pad_id, self.layout == "tiled")
 
     def _lines(self, rows: List[Tokens]) -> Batch:
         """As many lines as `max_length` asks for, of like length: attention's cost grows with a line's square."""

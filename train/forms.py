@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Callable, ContextManager
+from typing import Any, Callable, ContextManager, Optional
 
 from envdoc.train.batches import Batch
 
@@ -22,9 +22,10 @@ class Form:
 
     name: str
     change: Callable[[Batch], Batch]  # on the device
-    layout: str = "lines"  # in which it must be laid (batches.py): padded, lines or flat
+    layout: str = "lines"  # in which it must be laid (batches.py): padded, lines, flat or tiled
     ahead: Callable[[Batch], Batch] = as_it_is  # on the host, before it goes to the device
     around: Callable[[Any], ContextManager[Any]] = _nothing  # the model's forward and backward passes
+    otherwise: Optional["Form"] = None  # what it comes to for some batches; tried with it
 
     def __call__(self, batch: Batch) -> Batch:
         return self.change(batch)

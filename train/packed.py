@@ -1,7 +1,7 @@
 """How packed rows are given to a model so that none sees another, and the proof that it does so.
 
 Several forms, since models and versions of transformers differ in what they take (compat_packing.py):
-    varlen      all rows on one line and where each ends; attention by row, no mask; so too flash, rows
+    varlen      all rows on one line and where each ends; attention by row, no mask; so too short, flash, rows
                 (fast/attention.py; on a GPU)
     positions   position_ids that begin at 0 with each row; transformers makes the mask of every layer from them
     mask        the same positions, and a 4-D mask that is causal within each row and shut between rows
@@ -57,9 +57,9 @@ def find(
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         for form in _forms(model, max_length, autocast):
             attention.windows_seen.clear()
-            reason = _mixes(model, form, noisy=quantization == "8bit") or attention.misses_window(
-                model, form, max_length
-            )
+            both = [form, form.otherwise] if form.otherwise else [form]
+            wrong = (_mixes(model, one, noisy=quantization == "8bit") for one in both)
+            reason = next(filter(None, wrong), None) or attention.misses_window(model, form, max_length)
             if reason is None:
                 return form, ""
             reasons[form.name] = reason
@@ -157,7 +157,10 @@ def _plain(rows: List[Tokens], device: torch.device) -> Batch:
 
 
 def _packed(rows: List[Tokens], form: Form, device: torch.device) -> Batch:
-    batch = lay_flat(rows, pad_id=0) if form.layout == "flat" else lay_packs([rows], pad_id=0)
+    if form.layout in ("flat", "tiled"):
+        batch = lay_flat(rows, pad_id=0, tiled=form.layout == "tiled")
+    else:
+        batch = lay_packs([rows], pad_id=0)
     del batch["labels"]
     batch = form.ahead(batch)
     return {name: part.to(device) if torch.is_tensor(part) else part for name, part in batch.items()}

@@ -1,5 +1,7 @@
 """Attention over rows that lie end to end on one line, none seeing another, and no mask at all.
 
+    short    rows of up to 1,024 tokens by kernels of ours (short_rows.py; sm_90, heads of 64 or 128); lines with a
+             longer row, or a window that is shorter than it, as the next
     varlen   torch's variable-length attention (2.10 and newer, CUDA, sm_80, bf16 or fp16): one kernel for all rows
     flash    transformers' own flash_attention_2 or 3, where the package is installed: the same kernel, with soft caps
     rows     one causal `scaled_dot_product_attention` a row: any torch, device and dtype, and 45 launches for 45 rows
@@ -13,13 +15,14 @@ under transformers' own names (cu_seq_lens_q ...), so that nobody asks the GPU f
 """
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ContextManager, Iterator, List, Optional, Sequence, Set, Tuple
 from weakref import WeakKeyDictionary
 
 import torch
 
 from envdoc.train import compat, compat_packing
-from envdoc.train.fast import lines, varlen
+from envdoc.train.fast import lines, short_rows, varlen
 from envdoc.train.fast.varlen import Unfit
 from envdoc.train.forms import Form, as_it_is
 
@@ -38,7 +41,10 @@ def forms(model: Any, max_length: int, dtype: torch.dtype) -> List[Form]:
         drops = bool(getattr(model.config, "attention_dropout", 0))  # the kernel has none
         able = torch.cuda.get_device_capability(device) >= (8, 0) and varlen.torch_kernel() is not None
         if able and not drops:
-            tried.append(form("varlen", PREFIX + "varlen"))
+            whole = form("varlen", PREFIX + "varlen")
+            if short_rows.is_for(device):
+                tried.append(replace(whole, name="short", layout="tiled", otherwise=whole))
+            tried.append(whole)
         tried += [form("flash", name) for name in compat_packing.installed_flash()]
     if device.type == "cuda":
         tried.append(form("rows", PREFIX + "rows"))
@@ -88,16 +94,10 @@ def by_varlen(
         return varlen.equal_rows(query, key, value, length, scale), None
     # Not `[0]`, whose way back fills a tensor with zeros and copies the gradient into it.
     query, key, value = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
-    answer = varlen.line(
-        query,
-        key,
-        value,
-        told["cu_seq_lens_q"],
-        int(told["max_length_q"]),
-        scale,
-        window,
-    )
-    return answer[None], None
+    longest, laid = int(told["max_length_q"]), told.get(lines.TILES)
+    if laid is not None and (window is None or window >= longest):
+        return short_rows.line(query, key, value, laid, scale)[None], None
+    return varlen.line(query, key, value, told["cu_seq_lens_q"], longest, scale, window)[None], None
 
 
 def by_rows(
@@ -118,7 +118,7 @@ windows_seen: Set[int] = set()  # the sliding windows that layers told since it 
 def misses_window(model: Any, form: Form, max_length: int) -> Optional[str]:
     """Why the form is wrong for rows longer than the model's window, which the short rows of a trial do not show."""
     window = compat_packing.window_of(model.config)
-    ours = form.name in ("varlen", "rows")
+    ours = form.name in ("short", "varlen", "rows")
     if not ours or window is None or window >= max_length or window in windows_seen:
         return None
     return f"no layer tells its window of {window} tokens"

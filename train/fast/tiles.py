@@ -1,0 +1,32 @@
+"""The tiles of a line's rows, for kernels of which each program takes one: laid on the host, with the line.
+
+So nobody asks the GPU for them, no program is empty, and those with the most to do begin first. One table serves every
+layer and all three kernels of short_rows.py.
+"""
+
+from typing import Sequence
+
+import numpy
+import torch
+
+TILE = 64  # tokens: of three sizes the fastest in each of the kernels (H200, 2026-11-30)
+# Tokens of the longest row of a line that is laid in tiles: measured up to there. A tile is compared with its row's
+# tiles alone and one after another, and what pipelines long rows is faster from somewhere above.
+LONGEST = 1024
+
+
+def of(lengths: Sequence[int]) -> torch.Tensor:
+    """(tiles, 3) of int32: where the tile's row begins on the line, its length, and where in it the tile begins.
+
+    `lengths` are those of the rows in the order in which they lie. The longest row comes first, its last tile first:
+    that one sees the most keys.
+    """
+    rows = numpy.asarray(lengths, dtype=numpy.int64)
+    begins = rows.cumsum() - rows
+    order = numpy.argsort(-rows, kind="stable")
+    counts = -(-rows[order] // TILE)
+    each = numpy.repeat(order, counts)
+    left = (
+        numpy.repeat(counts.cumsum(), counts) - numpy.arange(len(each)) - 1
+    )  # tiles of the row before this one
+    return torch.from_numpy(numpy.stack([begins[each], rows[each], left * TILE], axis=1).astype(numpy.int32))
