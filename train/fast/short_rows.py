@@ -38,7 +38,7 @@ HEADS = (
     64,
     128,
 )  # numbers of a head: powers of two that fill a tile's registers; speed was measured with 128
-# The fastest of seven, eight and eight (H200, 2026-11-30): tokens of queries and of keys that a program multiplies.
+# The fastest of seven, six and eight on rows of 33 to 511 tokens (H200, 2026-11-30): BM queries at a time, BN keys.
 FORWARD: Dict[str, Any] = {"BM": tiles.TILE, "BN": 64, "num_warps": 4, "num_stages": 1}
 OF_QUERIES: Dict[str, Any] = {"BM": tiles.TILE, "BN": 32, "num_warps": 4, "num_stages": 2}
 OF_KEYS: Dict[str, Any] = {"BM": 64, "BN": tiles.TILE, "num_warps": 4, "num_stages": 2}
