@@ -1,9 +1,9 @@
 """Causal attention over short rows on one line, forward and backward, by Triton kernels that take a tile each.
 
-torch's variable-length kernels (flash attention 2) lay tiles of 128 tokens over each row as if it were the longest one;
-these take tiles of 64 from a table (tiles.py), so that rows of 180 tokens leave little of them empty. On an H200 with
-torch 2.11 and Triton 3.6, 8,192 tokens in heads of 128, bf16, milliseconds forward and backward (2026-11-30, of the
-prototype, the kernels alone):
+torch's variable-length kernels (flash attention 2) begin as many programs for each row as the longest one asks for;
+these take tiles of 64 tokens from a table (tiles.py), so that no program is empty. On an H200 with torch 2.11 and
+Triton 3.6, 8,192 tokens in heads of 128, bf16, milliseconds forward and backward (2026-11-30, of the prototype, the
+kernels alone):
 
     rows, heads of q and k                  these             torch's
     40 of 33 to 511 tokens, 32 and 32       0.104  0.335      0.239  0.552
@@ -34,10 +34,8 @@ if TensorDescriptor is not None:
     from envdoc.train.fast import short_rows_kernels
 
 MEASURED_ON = (9, 0)  # the only compute capability: elsewhere other tiles may win, or torch's kernel
-HEADS = (
-    64,
-    128,
-)  # numbers of a head: powers of two that fill a tile's registers; speed was measured with 128
+# Numbers of a head, a power of two: 128 was measured; 64 takes fewer registers and is as right.
+HEADS = (64, 128)
 # The fastest of seven, six and eight on rows of 33 to 511 tokens (H200, 2026-11-30): BM queries at a time, BN keys.
 FORWARD: Dict[str, Any] = {"BM": tiles.TILE, "BN": 64, "num_warps": 4, "num_stages": 1}
 OF_QUERIES: Dict[str, Any] = {"BM": tiles.TILE, "BN": 32, "num_warps": 4, "num_stages": 2}
