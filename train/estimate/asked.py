@@ -22,6 +22,7 @@ def pass_of(run: Run, shape: Shape, passes: Passes, learnt_share: float = 1.0) -
         fused=fused,
         activation_bytes=2 if sixteen else 4,
         autocast=sixteen and not fused,
+        stacked=model.quantization != "8bit" and model.quantization != "4bit",
         apart=fused and (run.lora.dora or model.quantization == "8bit"),
         liger=fused and compat.version_of("liger-kernel") is not None,
         r=run.lora.r,

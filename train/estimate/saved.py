@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import List, Tuple
 
 from envdoc.train.estimate.shape import Linear, Shape
+from envdoc.train.fast import rooms
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class Way:
     fused: bool = True
     activation_bytes: int = 2  # 4 in an fp32 run
     autocast: bool = False  # plain 16-bit runs
+    stacked: bool = (
+        True  # fused over a base in 16 bits or fp32: low-rank parts lie in room behind rows (fast/rooms.py)
+    )
     apart: bool = False  # fused, but for the LoRA layers, which stay peft's (LLM.int8, DoRA)
     r: int = 16
     targets: Tuple[str, ...] = ()  # names of linear layers that carry LoRA
@@ -38,8 +42,8 @@ class Kept:
 
 def layer(shape: Shape, way: Way) -> Tuple[Kept, ...]:
     """What one layer keeps of each token."""
-    return tuple(row for row in (_norms(shape, way), _inputs(shape, way), _low_rank(shape, way),
-                                 _attention(shape, way), _mlp(shape, way)) if row.bytes_per_token)  # fmt: skip
+    kinds = (_norms, _inputs, _low_rank, _room, _attention, _mlp)
+    return tuple(row for row in (kind(shape, way) for kind in kinds) if row.bytes_per_token)
 
 
 def total(rows: Tuple[Kept, ...]) -> float:
@@ -99,6 +103,7 @@ def _source(shape: Shape, linear: Linear) -> str:
     )
 
 
+GATES = ("gate_proj", "up_proj", "down_proj")
 ATTENTION_OUT = ("o_proj", "dense", "out_proj", "attn.c_proj")
 
 
@@ -108,6 +113,21 @@ def _low_rank(shape: Shape, way: Way) -> Kept:
         way.activation_bytes * way.r * len(carriers(shape, way)),
         "A x, for the gradient of B",
     )
+
+
+def _room(shape: Shape, way: Way) -> Kept:
+    """Columns behind the rows of what the norms give, where LoRA reads it, and of gate and up."""
+    found = {_source(shape, linear) for linear in carriers(shape, way)}
+    has = way.fused and not way.apart
+    # With dropout another matrix is kept in place of what a norm gives (fast/lora.py).
+    laid = has and way.stacked and shape.plain_layer and not way.dropout
+    norms = len(found & {"first norm", "second norm"}) if laid else 0
+    gates = sum(linear.name in GATES for linear in carriers(shape, way)) == len(GATES)
+    columns = rooms.ROOM * (norms + (has and shape.three_gates and gates))
+    # The low-rank part of q, k and v lies there and has no memory of its own.
+    inside = sum(_source(shape, linear) == "first norm" for linear in carriers(shape, way)) if laid else 0
+    shared = way.r * inside
+    return Kept("room", way.activation_bytes * (columns - shared), "for low-rank parts behind rows")
 
 
 def _attention(shape: Shape, way: Way) -> Kept:

@@ -46,10 +46,12 @@ class _Together(torch.autograd.Function):
         a, bs = copies.fresh(flat.dtype)
         seen, kept = dropped(flat, dropout)
         stacked = whole_stack(copies, flat.dtype)
-        whole = rooms.of(x) if stacked is not None and stacked.is_beside else None
+        # With dropout what is kept is another matrix, and h would keep x beside it.
+        beside = stacked is not None and stacked.is_beside and kept is None
+        whole = rooms.of(x) if beside else None
         biases = [frozen.bias_of(part.base, flat.dtype) for part in parts]
         if whole is not None:
-            h, ys = stacked.forward(whole, seen, a, biases)
+            h, ys = stacked.forward(whole, a, biases)
         else:
             h = seen @ a.t()
             weights = (frozen.weight_of(part.base, flat.dtype) for part in parts)

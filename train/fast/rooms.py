@@ -5,26 +5,27 @@ What makes x or dy leaves the room, and whoever multiplies it finds it by the te
 tensors on, and nothing else.
 """
 
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-import torch
+if TYPE_CHECKING:  # the estimate reads this file where no torch is installed
+    import torch
 
 ROOM = 64  # columns: one more step of a matrix unit's loop, and rows that begin at whole lines of memory
 EDGE = 8  # columns that a product is filled up to, which its kernels read at once
 
 
-def wide(rows: int, columns: int, like: torch.Tensor) -> torch.Tensor:
+def wide(rows: int, columns: int, like: "torch.Tensor") -> "torch.Tensor":
     """(rows, columns + ROOM), nothing written yet; its first `columns` are the matrix."""
     return like.new_empty(rows, columns + ROOM)
 
 
-def leave(x: torch.Tensor) -> torch.Tensor:
+def leave(x: "torch.Tensor") -> "torch.Tensor":
     """As `empty_like` a (..., columns) with its rows apart."""
     columns = x.shape[-1]
     return wide(x.numel() // columns, columns, x)[:, :columns].view(x.shape)
 
 
-def of(x: torch.Tensor) -> Optional[torch.Tensor]:
+def of(x: "torch.Tensor") -> Optional["torch.Tensor"]:
     """(rows, columns + ROOM) in the memory of x (..., columns); None for whatever was not made here.
 
     A stranger's slice of a wider matrix has other measures, or begins elsewhere, or does not end its storage.
@@ -44,7 +45,7 @@ def of(x: torch.Tensor) -> Optional[torch.Tensor]:
     return x.data.as_strided((rows, step), (step, 1))
 
 
-def behind(whole: Optional[torch.Tensor], ranks: int) -> Optional[torch.Tensor]:
+def behind(whole: Optional["torch.Tensor"], ranks: int) -> Optional["torch.Tensor"]:
     """(rows, ranks), the room's first columns; None where there is no room, or less."""
     if whole is None or ranks > ROOM:
         return None
@@ -57,7 +58,7 @@ def filled(ranks: int) -> int:
     return -(-ranks // EDGE) * EDGE
 
 
-def clear(whole: torch.Tensor, columns: int, ranks: int) -> None:
+def clear(whole: "torch.Tensor", columns: int, ranks: int) -> None:
     """Zeros in the columns between the ranks and what they are filled up to."""
     if filled(ranks) > ranks:
         whole[:, columns + ranks : columns + filled(ranks)].zero_()

@@ -62,11 +62,11 @@ class Stack:
         return all(torch.equal(place, given) for place, given in zip(self.places(), (a, *bs)))
 
     def forward(
-        self, whole: torch.Tensor, seen: torch.Tensor, a: torch.Tensor, biases: Sequence[Any]
+        self, whole: torch.Tensor, a: torch.Tensor, biases: Sequence[Any]
     ) -> Tuple[torch.Tensor, List[torch.Tensor]]:
-        """h and each y; `whole` is x with its room, `seen` x after dropout."""
+        """h and each y; `whole` is x with its room."""
         h = whole[:, self.width : self.width + self.ranks]
-        torch.mm(seen, a.t(), out=h)
+        torch.mm(whole[:, : self.width], a.t(), out=h)
         rooms.clear(whole, self.width, self.ranks)
         x = whole[:, : self.width + rooms.filled(self.ranks)]
         return h, [torch.nn.functional.linear(x, wide, bias) for wide, bias in zip(self.wide, biases)]
