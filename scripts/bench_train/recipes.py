@@ -152,7 +152,12 @@ def every(shrink: int = 1) -> List[Recipe]:
         own("bf16-8k-ckpt", "bf16, packed 8192, checkpointing", k8, f"{packed(k8)} {again}"),
         own("default", "bf16, 8 rows an update, all else by default", words=rows8, **padded),
         own(
-            "auto", "bf16, batch: auto, checkpointing: auto", 8 * k8, "batch=auto checkpointing=auto", timed=6
+            "auto",
+            "bf16, batch: auto, checkpointing: auto",
+            8 * k8,
+            "batch=auto checkpointing=auto",
+            warm=1,
+            timed=3,
         ),
     ]
 
@@ -171,7 +176,7 @@ def grid(shrink: int = 1) -> List[Recipe]:
             UPDATE_PACKS * length,
             f"data.packing=true data.max_length={length} train.batch_size={packs} "
             f"train.accumulation={UPDATE_PACKS // packs} train.gradient_checkpointing={kind}",
-            warm=2,
+            warm=1,
             timed=3,
         )
         for packs in (16, 8, 4, 2)
