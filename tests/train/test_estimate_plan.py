@@ -65,6 +65,31 @@ def test_more_memory_is_never_slower_and_the_base_stays_as_it_is_where_it_can():
     assert (16, False) == (choices[-1].batch, choices[-1].checkpointing)
 
 
+def test_a_gpu_that_outruns_its_host_is_given_larger_passes():
+    """22.4 GiB of an H200, a 7B in bf16, r = 8: recomputed, of 2,048 tokens or more; by a slow GPU's peak not."""
+    llama = shape_of(
+        {
+            "model_type": "llama",
+            "hidden_size": 4096,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "vocab_size": 32000,
+        }
+    )
+    asked = Open(
+        Pass(Way(r=8, targets=TARGETS), 1024),
+        row_tokens=290,
+        batches=batches_of(16),
+        pack_tokens=1024,
+        checkpointing=True,
+    )
+    fast, slow = (choose(llama, int(22.4 * GIB), asked, peak).choice for peak in (989e12, 150e12))
+
+    assert (True, False) == (fast.checkpointing in (True, "offload"), slow.checkpointing in (True, "offload"))
+    assert fast.tokens >= 8192 and slow.tokens == 1024
+
+
 def test_the_reasons_say_what_the_next_faster_choice_needs():
     """The plan in words, and a line for each faster way with the memory that it would take."""
     chosen = choose(SHAPE, 24 * GIB, ASKED)
@@ -170,6 +195,7 @@ lengths = [300] * 2000
 
 def settled(free_gib, device="cuda", resume=False, run=run):
     settle._free_bytes = lambda: int(free_gib * 2**30)
+    settle._flops_per_second = lambda precision: 989e12
     asked = Asked(run, "", {}, folder, dry_run=False, resume=resume)
     found, told = settle.settle(asked, lengths, 0.5, base, Precision(torch.device(device), "bf16"))
     values = flat(found.settings)

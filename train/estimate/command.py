@@ -66,14 +66,16 @@ def _settled(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> 
     """The run with its open keys as `train` would settle them on that GPU; without one, as on a CPU."""
     left = left_open(run)
     if gpu is not None and left:
-        return planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share)
+        peak = gpu.flops_per_second
+        return planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share, flops_per_second=peak)
     return Planned(with_values(run, {key: AS_BEFORE[key] for key in left}), True)
 
 
 def _instead(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> Optional[str]:
     """The words that make the run fit into the GPU, where the plan knows some."""
     assert gpu is not None
-    found = planned(with_values(run, dict.fromkeys(KEYS, "auto")), shape, rows.lengths, usable(gpu))
+    opened, peak = with_values(run, dict.fromkeys(KEYS, "auto")), gpu.flops_per_second
+    found = planned(opened, shape, rows.lengths, usable(gpu), flops_per_second=peak)
     if not found.fits:
         return None
     was, now = flat(run), flat(found.run)

@@ -18,7 +18,10 @@ LEAST_UPDATES = 32
 MARGIN = 0.08
 RESERVE_BYTES = 400 * 2**20
 SHOWN_REASONS = 3
-ORDER_BY = 300e12  # a GPU's peak by which ways are compared: an A100's; the order is nearly the same on any
+# A GPU's peak by which ways are compared where none is known: an A100's. By it an H200 with 22 GiB free was given
+# passes of 1,024 tokens, for which its host was too slow: 7,005 tokens/s, where passes of 8,192 and more that compute
+# layers again reached 15,900 (2026-11-30).
+ORDER_BY = 300e12
 KINDS: Tuple[Checkpointing, ...] = (False, "selective", True, "offload")
 WORDS = {False: "nothing computed again", "selective": "checkpointing selective", True: "checkpointing full"}
 WORDS["offload"] = "checkpointing offload"
@@ -70,12 +73,14 @@ class Chosen:
     reasons: Tuple[str, ...]
 
 
-def choose(shape: Any, free_bytes: int, asked: Open) -> Chosen:
+def choose(shape: Any, free_bytes: int, asked: Open, flops_per_second: float = ORDER_BY) -> Chosen:
     """The fastest way whose peak fits into `free_bytes` with a margin; where none does, the one that takes least.
 
     A base as it is comes before a quantised one, whichever is faster: what 4 bits round off is in the adapter's way.
     """
-    ways = sorted(_ways(shape, asked), key=lambda way: (way.relative_seconds, way.peak_bytes))
+    ways = sorted(
+        _ways(shape, asked, flops_per_second), key=lambda way: (way.relative_seconds, way.peak_bytes)
+    )
     fitting = [way for way in ways if needs(way.peak_bytes) <= free_bytes]
     if not fitting:
         least = min(ways, key=lambda way: (way.peak_bytes, way.relative_seconds))
@@ -123,7 +128,7 @@ def gib(count: Union[int, float]) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def _ways(shape: Any, asked: Open) -> List[Choice]:
+def _ways(shape: Any, asked: Open, flops_per_second: float) -> List[Choice]:
     kinds: Sequence[Checkpointing] = KINDS if asked.checkpointing else (asked.one.checkpointing,)
     if asked.checkpointing and asked.one.quantization == "8bit":
         kinds = (False, True)  # fast/checkpointing.py has no other form for it
@@ -135,7 +140,7 @@ def _ways(shape: Any, asked: Open) -> List[Choice]:
                 tokens = batch * asked.pack_tokens or asked.one.tokens
                 learnt = max(1, round(asked.one.learnt * tokens / asked.one.tokens))
                 one = replace(asked.one, quantization=base, checkpointing=kind, tokens=tokens, learnt=learnt)
-                seconds = speed.seconds_per_token(shape, one, asked.row_tokens, ORDER_BY)
+                seconds = speed.seconds_per_token(shape, one, asked.row_tokens, flops_per_second)
                 found.append(Choice(base, kind, batch, tokens, peak_bytes(shape, one).total, seconds))
     return found
 

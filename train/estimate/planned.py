@@ -1,12 +1,12 @@
 """A run's open keys, put before the plan and settled by it: the same for a GPU that is here and one to be rented."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from envdoc.train.config import Run
 from envdoc.train.estimate.asked import pass_of
 from envdoc.train.estimate.passes import passes_of
-from envdoc.train.estimate.plan import Open, batches_of, choose, packs_of_update
+from envdoc.train.estimate.plan import ORDER_BY, Open, batches_of, choose, packs_of_update
 from envdoc.train.estimate.shape import Shape
 from envdoc.train.packing import pack
 
@@ -36,10 +36,14 @@ def planned(
     free_bytes: int,
     learnt_share: float = 1.0,
     processes: int = 1,
+    flops_per_second: Optional[float] = None,
 ) -> Planned:
-    """The run with every open key settled for that much free memory, and sentences on the choice."""
+    """The run with every open key settled for that much free memory, and sentences on the choice.
+
+    `flops_per_second` is the GPU's peak in 16 bits, where it is known: how many tokens keep it busy depends on it.
+    """
     run, asked = before_the_plan(run, shape, lengths, learnt_share, processes)
-    chosen = choose(shape, free_bytes, asked)
+    chosen = choose(shape, free_bytes, asked, flops_per_second or ORDER_BY)
     choice = chosen.choice
     values: Dict[str, Any] = {}
     if asked.checkpointing:

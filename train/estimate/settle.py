@@ -13,6 +13,7 @@ from envdoc.train.estimate.shape import read_shape
 from envdoc.train.parallel import world
 from envdoc.train.ready import Asked
 
+SIDE, PRODUCTS, BURST = 4096, 10, 0.78
 WITH_BATCH = ("train.accumulation", "data.packing")  # which the plan also chooses where it chooses the batch
 
 
@@ -43,7 +44,8 @@ def settle(
         return _with(asked, {key: AS_BEFORE[key] for key in left}), (told,)
     free_bytes = -world.most(-_free_bytes())
     run = with_values(run, {"model.dtype": precision.dtype})
-    found = planned(run, shape, lengths, free_bytes, learnt_share, world.size())
+    peak = -world.most(-int(_flops_per_second(precision)))
+    found = planned(run, shape, lengths, free_bytes, learnt_share, world.size(), peak)
     chosen = with_values(found.run, {"model.dtype": asked.settings.model.dtype})
     if "model.quantization" in left and chosen.model.quantization != "none":
         models.check_quantisation(chosen.model.quantization, precision)
@@ -55,6 +57,27 @@ def _free_bytes() -> int:
     import torch
 
     return int(torch.cuda.mem_get_info()[0]) + int(torch.cuda.memory_reserved())
+
+
+def _flops_per_second(precision: Any) -> float:
+    """The GPU's peak in 16 bits, from what a few products reach: in bursts a healthy GPU makes some 78% of it.
+
+    772 to 802 of the 989 TFLOP/s of an H200's data sheet, on five of them (2026-11-30).
+    """
+    import torch
+
+    dtype = torch.float16 if precision.dtype == "fp16" else torch.bfloat16
+    one = torch.linspace(-1, 1, SIDE**2, dtype=dtype, device=precision.device).view(
+        SIDE, SIDE
+    )  # nothing is drawn
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    for times in (PRODUCTS, PRODUCTS):  # the first ones load the library
+        begin.record()
+        for _ in range(times):
+            one @ one
+        end.record()
+    end.synchronize()
+    return 2.0 * SIDE**3 * PRODUCTS / (1e-3 * begin.elapsed_time(end)) / BURST
 
 
 def _with(asked: Asked, values: Dict[str, Any]) -> Asked:

@@ -23,18 +23,22 @@ class Rate:
     host_seconds: float  # until the host has started a layer's kernels: no pass is faster, however small
 
 
-# By quantisation, and whether layers are computed again. Fitted to 24 runs on an H200 (three shapes, packed rows,
-# 4,096 and 8,184 tokens a pass, r = 16, 2026-11-30), within 4%; LLM.int8 to 12, within 6% and 13%, those with
-# checkpointing before its inputs stopped being kept. docs/estimate.md has them all.
+# By quantisation, and whether layers are computed again. Of an H200 on 2026-11-30: bases in bf16, and NF4 with
+# checkpointing, from runs of docs/performance.md and its grid (two shapes, passes of 1,024 to 16,384 tokens), within
+# 3%; NF4 without and LLM.int8 from 24 runs before attention over short rows and stacked bases, within 4% (LLM.int8: 6%
+# and 13%, with checkpointing before its inputs stopped being kept). A layer's time on the host was seen for bf16 (4.6
+# ms, in passes of 1,024 tokens; 3.2 before); the others have what they had before and that difference.
 RATES: Dict[Tuple[str, bool], Rate] = {
-    ("none", False): Rate(0.60, 0.0010, 0.0032),
-    ("none", True): Rate(0.615, 0.0015, 0.0056),
-    ("4bit", False): Rate(0.61, 0.0016, 0.0046),
-    ("4bit", True): Rate(0.545, 0.0008, 0.0074),
-    ("8bit", False): Rate(0.41, 0.0058, 0.0082),
-    ("8bit", True): Rate(0.28, 0.0058, 0.0124),
+    ("none", False): Rate(0.60, 0.0003, 0.0046),
+    ("none", True): Rate(0.66, 0.0005, 0.0070),
+    ("4bit", False): Rate(0.61, 0.0016, 0.0060),
+    ("4bit", True): Rate(0.62, 0.0008, 0.0088),
+    ("8bit", False): Rate(0.41, 0.0058, 0.0096),
+    ("8bit", True): Rate(0.28, 0.0058, 0.0138),
 }
-OFFLOAD = 1.0  # 12,868 tokens/s against 12,836 with full checkpointing: copies run beside the products (the same day)
+OFFLOAD = (
+    1.0  # 12,868 tokens/s against 12,836 with full checkpointing: copies run beside the products (that day)
+)
 PLAIN = 0.75  # of the share, where nothing is fused
 
 

@@ -21,9 +21,12 @@ from envdoc.train.turns import Tokens
 TOKENS = 64  # of the row
 # Of the size of peft's gradients: of all together, and of each kind of layer by itself. Rounding to bf16 makes 9 to 13%
 # over the 32 layers of a 7B of random weights, in every kind alike, and peft's own are as far from those in fp32 (8 to
-# 12%; the fused ones 7 to 10%: H200, 16 to 200 tokens, 2026-11-30). A copy that is not renewed makes all of A's.
-APART = 0.4
-KIND_APART = 0.7
+# 12%; the fused ones 7 to 10%: H200, 16 to 200 tokens, 2026-11-30); 34% over 80 layers, 29% in LLM.int8.
+APART = 0.6
+KIND_APART = 0.8
+# Rounding has no direction: of what peft's gradients are, the fused ones then hold 0.94 even where they are 34% apart.
+# A wrong factor, or a part of a product left out, shows here; of a copy that is not renewed A's hold nothing.
+ALONG = (0.75, 1.25)
 LOSS_APART = 0.02
 
 
@@ -31,12 +34,15 @@ LOSS_APART = 0.02
 class Apart:
     """How far the two are from each other, as a share of peft's: the loss, and the gradients of all A and all B.
 
-    `kinds` has them by the names of their layers (`q_proj.lora_A`).
+    `along_a` and `along_b` are what the fused gradients hold of peft's: 1 where they are equal. `kinds` has the
+    distances by the names of layers (`q_proj.lora_A`).
     """
 
     loss: float
     a: float
     b: float
+    along_a: float
+    along_b: float
     kinds: Dict[str, float]
 
     @property
@@ -47,7 +53,8 @@ class Apart:
     @property
     def is_small(self) -> bool:
         """Whether rounding explains it."""
-        return self.loss <= LOSS_APART and max(self.a, self.b) <= APART and self.worst[1] <= KIND_APART
+        near = self.loss <= LOSS_APART and max(self.a, self.b) <= APART and self.worst[1] <= KIND_APART
+        return near and all(ALONG[0] <= along <= ALONG[1] for along in (self.along_a, self.along_b))
 
 
 def run(model: Any, head: Optional[Head], ids: Sequence[int]) -> Apart:
@@ -66,9 +73,8 @@ def run(model: Any, head: Optional[Head], ids: Sequence[int]) -> Apart:
         model.train(was_training)
     return Apart(
         _share([loss], [plain_loss]),
-        _of("lora_A", fused, plain),
-        _of("lora_B", fused, plain),
-        {kind: _of(kind, fused, plain) for kind in sorted(set(map(_kind, plain)))},
+        *(_of(kind, fused, plain, how) for how in (_share, _along) for kind in ("lora_A", "lora_B")),
+        {kind: _of(kind, fused, plain, _share) for kind in sorted(set(map(_kind, plain)))},
     )
 
 
@@ -113,7 +119,8 @@ def judge(found: Apart) -> None:
             "On this machine the fast path does not compute what peft computes: on one row the loss is "
             f"{100 * found.loss:.1f}% apart (allowed: {100 * LOSS_APART:.0f}%), the gradients of A "
             f"{100 * found.a:.1f}% and of B {100 * found.b:.1f}% (allowed: {100 * APART:.0f}%), those of `{kind}` "
-            f"{100 * share:.1f}% (allowed: {100 * KIND_APART:.0f}%). Training stopped.",
+            f"{100 * share:.1f}% (allowed: {100 * KIND_APART:.0f}%); of peft's own they hold {found.along_a:.2f} and "
+            f"{found.along_b:.2f} (allowed: {ALONG[0]} to {ALONG[1]}). Training stopped.",
             "Train with `train.fused=off`, which uses peft's own layers; and please report it with what "
             "`envdoc check --json` prints.",
         )
@@ -136,10 +143,11 @@ def _kind(name: str) -> str:
     return f"{layer.rpartition('.')[2]}.lora_{kind[:1]}"
 
 
-def _of(kind: str, ones: Dict[str, torch.Tensor], others: Dict[str, torch.Tensor]) -> float:
-    """The share of those gradients whose kind ends so."""
+def _of(kind: str, ones: Dict[str, torch.Tensor], others: Dict[str, torch.Tensor], how: Any) -> float:
+    """How those gradients compare whose kind ends so."""
     names = [name for name in others if _kind(name).endswith(kind)]
-    return _share([ones[name] for name in names], [others[name] for name in names])
+    compared: float = how([ones[name] for name in names], [others[name] for name in names])
+    return compared
 
 
 def _share(ones: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
@@ -147,3 +155,10 @@ def _share(ones: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> floa
     apart = sum(float((one - other).float().pow(2).sum()) for one, other in zip(ones, others))
     size = sum(float(other.float().pow(2).sum()) for other in others)
     return (apart / size) ** 0.5 if size else 0.0
+
+
+def _along(ones: Sequence[torch.Tensor], others: Sequence[torch.Tensor]) -> float:
+    """How much of the second the first holds: their product by the second's square; 1 where that is nothing."""
+    both = sum(float((one * other).float().sum()) for one, other in zip(ones, others))
+    size = sum(float(other.float().pow(2).sum()) for other in others)
+    return both / size if size else 1.0
