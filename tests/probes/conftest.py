@@ -64,3 +64,20 @@ def scripts(tmp_path):
         return run_probes(sys.executable, list(sources), timeout_seconds=timeout_seconds, folder=folder)
 
     return run
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """package(NAME, SOURCE) lays a package with its metadata before every other in a plain interpreter."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+    def write(name, source):
+        (site / name).mkdir()
+        (site / name / "__init__.py").write_text(source)
+        metadata = site / f"{name}-9.9.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.9\n")
+
+    return write
