@@ -94,6 +94,53 @@ print(json.dumps(kinds))
 """
 
 
+UNFIT = """
+from types import SimpleNamespace
+from envdoc.train.fast import copying, kernels, skinny
+
+class Refused:
+    "A kernel that its compiler does not take."
+    def __init__(self, words):
+        self.words, self.asked = words, 0
+    def __getitem__(self, grid):
+        return self
+    def __call__(self, *given, **named):
+        self.asked += 1
+        raise RuntimeError(self.words)
+
+notes = []
+kernels.say = notes.append
+model = laid("llama")
+_, wanted = gradients(model)
+fuse.fuse(model)
+skinny.triton = SimpleNamespace(cdiv=lambda a, b: -(-a // b), next_power_of_2=lambda n: 1 << (n - 1).bit_length())
+skinny._both, copying._move = Refused("ptxas is missing"), Refused("no pointers here")
+skinny.kernels = copying.kernels = SimpleNamespace(**{**vars(kernels), "usable": lambda tensor: True})
+told = {"notes": notes, "apart": apart(wanted, gradients(model)[1]), "asked": [skinny._both.asked, copying._move.asked]}
+full = Refused("CUDA out of memory. Tried to allocate 2.00 GiB")
+try:
+    kernels.started("another", lambda: full())
+except RuntimeError as error:
+    told["full"] = str(error)
+print(json.dumps(told))
+"""
+
+
+def test_kernels_that_do_not_run_here_leave_their_work_to_torch(inside, tmp_path):
+    """Asked for once each, told in a note each, and the numbers are peft's; memory that runs out is another matter."""
+    from test_train_fused import FAMILIES
+
+    told = inside(tmp_path, FAMILIES + UNFIT)
+    assert told["apart"] < 5e-6
+    assert [1, 1] == told["asked"]
+    by_torch = "note: {} is computed by torch, since envdoc's kernel does not run here: {}."
+    assert [
+        by_torch.format("Copying the adapter", "no pointers here"),
+        by_torch.format("LoRA's way back", "ptxas is missing"),
+    ] == told["notes"]
+    assert "CUDA out of memory. Tried to allocate 2.00 GiB" == told["full"]
+
+
 def test_room_is_known_by_its_measures_and_no_strangers_is(inside, tmp_path):
     """What lies behind the rows is neither seen nor counted; slices of other matrices are never taken for it."""
     told = inside(tmp_path, ROOMS)

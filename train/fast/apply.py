@@ -60,7 +60,7 @@ def _made(model: Any, run: Run, chosen: Any) -> Fast:
         done.append("LoRA, norms and rotary positions fused")
     except Exception as error:  # a stranger's model: nothing of ours may stop a run
         fuse.unfuse(model)
-        left.append(f"The LoRA layers stay as peft computes them: {first_line(error)}.")
+        left.append(f"The LoRA layers stay as peft computes them: {first_line(error)}")
     used, notes = liger.apply(model)
     done += [f"Liger's {used}"] if used else []
     left += notes

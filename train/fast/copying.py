@@ -37,10 +37,12 @@ class Moves:
 
     def make(self) -> None:
         """Make them all."""
-        if not self.can_launch:
-            for source, place, scale in self.moves:
-                place.copy_(source if scale == 1.0 else source * scale)
+        if self.can_launch and kernels.started("Copying the adapter", self._launch):
             return
+        for source, place, scale in self.moves:
+            place.copy_(source if scale == 1.0 else source * scale)
+
+    def _launch(self) -> None:
         place = self.moves[0][1]
         with kernels.on_device_of(place):
             _move[(len(self.moves), self.most)](self.table, place, FIELDS=FIELDS, BLOCK=BLOCK)

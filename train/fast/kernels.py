@@ -2,9 +2,12 @@
 
 import contextlib
 import os
-from typing import Any, Tuple
+from typing import Any, Callable, Set, Tuple
 
 import torch
+
+from envdoc.train.errors import first_line
+from envdoc.train.progress import say
 
 try:
     import triton
@@ -16,11 +19,33 @@ SMALLEST = 16  # the shortest side of a product that a tensor core takes
 NARROW, WIDE = (16, 256), (32, 128)
 NARROW_RANK = 32  # up to which
 HERE = contextlib.nullcontext()
+unfit: Set[str] = set()  # kernels that this Triton, or this GPU, did not take
 
 
 def usable(tensor: torch.Tensor) -> bool:
     """True where a kernel can read this tensor."""
     return triton is not None and (tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+
+
+def started(name: str, start: Callable[[], None]) -> bool:
+    """Start these kernels. False, with one note and for good, where they cannot be compiled or do not fit here.
+
+    They were run by few of the Tritons and GPUs that there are; for each there is a way by torch. Raises what memory
+    that has run out raises, which says nothing of a kernel.
+    """
+    if name in unfit:
+        return False
+    try:
+        start()
+    except Exception as error:
+        if "out of memory" in str(error).lower():
+            raise
+        unfit.add(name)
+        say(
+            f"note: {name} is computed by torch, since envdoc's kernel does not run here: {first_line(error)}"
+        )
+        return False
+    return True
 
 
 def on_device_of(tensor: torch.Tensor) -> Any:

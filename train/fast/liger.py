@@ -29,7 +29,7 @@ def apply(model: Any) -> Tuple[str, List[str]]:
     try:
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as known
     except Exception as error:  # it imports Triton and half of transformers
-        return "", [f"Liger {compat.version_of('liger-kernel')} cannot be loaded: {first_line(error)}."]
+        return "", [f"Liger {compat.version_of('liger-kernel')} cannot be loaded: {first_line(error)}"]
     if kind not in known:
         return "", []
     takes = inspect.signature(known[kind]).parameters
@@ -40,7 +40,7 @@ def apply(model: Any) -> Tuple[str, List[str]]:
     try:
         known[kind](model=base, **wanted)
     except Exception as error:  # a version that does not fit this transformers
-        note = f"Liger {compat.version_of('liger-kernel')} does not fit this model: {first_line(error)}."
+        note = f"Liger {compat.version_of('liger-kernel')} does not fit this model: {first_line(error)}"
         _put_back(base, before, all_of_it=True)
         return "", [note]
     finally:

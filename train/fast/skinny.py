@@ -51,13 +51,18 @@ def both(
     scratch = torch.empty(plan.scratch, device=h.device, dtype=torch.float32)
     db = torch.empty(plan.db, device=h.device, dtype=dtype)
     tokens, h_stride = h.shape[0], h.stride(0)
-    step = _step(h_stride)
-    with kernels.on_device_of(h):
-        _both[plan.grid](
-            *_three(dys), *_three(bs), h, scratch, tokens, *_three([dy.stride(0) for dy in dys]), *plan.three_widths,
-            h_stride // step, H_STEP=step, **plan.options,
-        )  # fmt: skip
-        _add_up[plan.sums_grid](scratch, out, db, tokens, *plan.sums, out.stride(0), **plan.sums_options)
+    step, to = _step(h_stride), out
+
+    def start() -> None:
+        with kernels.on_device_of(h):
+            _both[plan.grid](
+                *_three(dys), *_three(bs), h, scratch, tokens, *_three([dy.stride(0) for dy in dys]),
+                *plan.three_widths, h_stride // step, H_STEP=step, **plan.options,
+            )  # fmt: skip
+            _add_up[plan.sums_grid](scratch, to, db, tokens, *plan.sums, to.stride(0), **plan.sums_options)
+
+    if not kernels.started("LoRA's way back", start):
+        return _by_torch(dys, bs, h, out, dtype)
     return out, list(db.split(plan.widths))
 
 
