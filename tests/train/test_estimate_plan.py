@@ -125,10 +125,22 @@ def test_an_update_is_the_same_rows_on_every_gpu():
 
 @pytest.mark.parametrize(
     ("packs", "max_length", "update"),
-    [(1000, 1024, 16), (1000, 8192, 2), (64, 1024, 2), (5, 1024, 1), (10**6, 16384, 1)],
+    [
+        (1000, 1024, 16),
+        (1000, 8192, 2),
+        (64, 1024, 2),
+        (5, 1024, 1),
+        (10**6, 16384, 1),
+        (13 * 32, 1024, 12),
+        (10 * 32, 1024, 8),
+        (7 * 32, 1024, 6),
+        (10**6, 700, 16),
+        (10**6, 500, 32),
+        (10**6, 40000, 1),
+    ],
 )
 def test_the_packs_of_an_update_follow_from_the_data_alone(packs, max_length, update):
-    """16,384 tokens, or fewer where an epoch would have too few updates to learn by."""
+    """16,384 tokens or just below, fewer where an epoch would have too few updates; a number of many divisors."""
     assert update == packs_of_update(packs, max_length)
 
 

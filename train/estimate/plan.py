@@ -111,9 +111,14 @@ def needs(peak: int) -> int:
 
 
 def packs_of_update(packs: int, max_length: int) -> int:
-    """How many packs an update holds, from the data alone."""
-    wanted = max(1, UPDATE_TOKENS // max_length)
-    return max(1, min(wanted, packs // LEAST_UPDATES))
+    """How many packs an update holds, from the data alone: 1, 2, 3, 4, 6, 8, 12, 16, ..., which cut into many passes.
+
+    Of 13 there is nothing between one pack a pass and all of them.
+    """
+    most = max(1, min(UPDATE_TOKENS // max_length, packs // LEAST_UPDATES))
+    return max(
+        times * 2**power for times in (1, 3) for power in range(most.bit_length()) if times * 2**power <= most
+    )
 
 
 def batches_of(packs: int, processes: int = 1) -> Tuple[int, ...]:
