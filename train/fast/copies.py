@@ -69,9 +69,8 @@ class Shelf:
 
     def __init__(self, copies: Sequence[Copies]) -> None:
         self.copies = copies
-        self._moves: Dict[
-            Any, Tuple[Any, Moves]
-        ] = {}  # by device and dtype: of which matrices, and how they are made
+        # By device and dtype: of which matrices, and how they are made.
+        self._moves: Dict[Any, Tuple[Any, Moves]] = {}
 
     def renew(self, dtype: torch.dtype, asked: Optional[Copies] = None) -> None:
         """Make those anew whose matrices have changed: all of this dtype, those never made, and what is `asked` for."""

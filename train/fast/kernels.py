@@ -18,6 +18,7 @@ SMALLEST = 16  # the shortest side of a product that a tensor core takes
 # Tiles by rank, rows and columns: the fastest of nine shapes on an H200, 2026-11-30 (ranks 8 and 16).
 NARROW, WIDE = (16, 256), (32, 128)
 NARROW_RANK = 32  # up to which
+MEASURED_ON = (9, 0)  # an H200, 2026-11-30
 HERE = contextlib.nullcontext()
 unfit: Set[str] = set()  # kernels that this Triton, or this GPU, did not take
 
@@ -25,6 +26,15 @@ unfit: Set[str] = set()  # kernels that this Triton, or this GPU, did not take
 def usable(tensor: torch.Tensor) -> bool:
     """True where a kernel can read this tensor."""
     return triton is not None and (tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+
+
+def is_measured(device: torch.device) -> bool:
+    """True on the kind of GPU on which kernels were timed that may lose elsewhere. AMD counts its own (9, 0)."""
+    return (
+        device.type == "cuda"
+        and not torch.version.hip
+        and torch.cuda.get_device_capability(device) == MEASURED_ON
+    )
 
 
 def started(name: str, start: Callable[[], None]) -> bool:

@@ -33,7 +33,6 @@ except ImportError:  # no Triton, or one before 3.4
 if TensorDescriptor is not None:
     from envdoc.train.fast import short_rows_kernels
 
-MEASURED_ON = (9, 0)  # the only compute capability: elsewhere other tiles may win, or torch's kernel
 # Numbers of a head, a power of two: 128 was measured; 64 takes fewer registers and is as right.
 HEADS = (64, 128)
 # The fastest of seven, six and eight on rows of 33 to 511 tokens (H200, 2026-11-30): BM queries at a time, BN keys.
@@ -47,11 +46,7 @@ LOG2E = math.log2(math.e)
 @lru_cache(maxsize=8)
 def is_for(device: torch.device) -> bool:
     """True on the GPUs on which these kernels were seen to be the faster ones, with a Triton that has what they use."""
-    return (
-        TensorDescriptor is not None
-        and device.type == "cuda"
-        and torch.cuda.get_device_capability(device) == MEASURED_ON
-    )
+    return TensorDescriptor is not None and kernels.is_measured(device)
 
 
 def why_not(dtype: torch.dtype, heads: int, fewer: int, size: int) -> str:

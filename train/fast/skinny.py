@@ -26,7 +26,6 @@ PARTS = 3  # layers of one input: q, k, v
 RANK_BYTES = 32  # of a row of h: ranks up to 16 were timed
 ROWS, WARPS = 64, 8
 ROW_BYTES, STAGES = 1024, 3  # of a tile, and how many tiles are held at once: the fastest of ten on an H200
-MEASURED_ON = (9, 0)  # elsewhere Triton compiles it without copies that run ahead, and nobody has timed that
 BLOCK, CHUNK = 256, 16  # numbers that a program of the second kernel makes, and parts that it reads at once
 
 
@@ -156,7 +155,8 @@ def _at_once(device: int) -> int:
     """How many programs the GPU runs at once; 0 where they are not to run."""
     if device < 0:
         return 6  # Triton's interpreter: with few programs a strip has several tiles
-    if torch.version.hip or torch.cuda.get_device_capability(device) != MEASURED_ON:
+    # On other kinds Triton compiles it without copies that run ahead, and nobody has timed that.
+    if not kernels.is_measured(torch.device("cuda", device)):
         return 0
     return torch.cuda.get_device_properties(device).multi_processor_count
 
