@@ -73,6 +73,7 @@ class Judge(TrainerCallback):  # type: ignore[misc]
         last = state.global_step == state.max_steps
         if state.global_step % self.settings.every and not last:
             return
+        self.trainer.entries.settle()  # what was trained is told before what came of it
         with undisturbed(self.trainer.model):
             if self.ready.held_out is not None:
                 self._judge(state, control)

@@ -11,7 +11,7 @@ from envdoc.train import checkpoint, compat, out_of_memory
 from envdoc.train.errors import Interrupted, ModelError
 from envdoc.train.outcome import Outcome, outcome
 from envdoc.train.parallel import world
-from envdoc.train.progress import Progress, say
+from envdoc.train.progress import say
 from envdoc.train.signals import StopRequest
 from envdoc.train.trainer import AdapterTrainer
 
@@ -21,25 +21,16 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: AdapterTrainer, stop: StopRequest) -> None:
         self.trainer, self.stop = trainer, stop
-        self.progress = Progress(trainer.settings.log_every)
+        self.entries = trainer.entries
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.progress.start(state.global_step, state.max_steps)
+        self.entries.progress.start(state.global_step, state.max_steps)
         self.since = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         seconds = time.perf_counter() - self.since
         measured = self.trainer.measured
-        entry = {"step": state.global_step, "seconds": seconds, **measured}
-        self.trainer.history.append(entry)
-        self.trainer.events.write("step", **entry)
-        self.progress.step(
-            state.global_step,
-            state.max_steps,
-            measured["loss"],
-            measured["learning_rate"],
-            measured["tokens"] / seconds,
-        )
+        self.entries.take({"step": state.global_step, "seconds": seconds, **measured}, self.trainer.gradient)
         self.trainer.guard.after_update(
             bool(self.trainer.accelerator.optimizer_step_was_skipped), measured["learning_rate"]
         )
@@ -53,6 +44,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
         if every or number or state.global_step == state.max_steps:
             control.should_save = True
+        if control.should_save or self.entries.progress.is_said(state.global_step):
+            self.entries.settle()
         self.since = time.perf_counter()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -94,6 +87,7 @@ def fit(
     try:
         with stop:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+            trainer.entries.settle()
     except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
         full = out_of_memory.of_whom(error)
         if full is None:
@@ -108,7 +102,7 @@ def fit(
     except KeyboardInterrupt:
         raise _interrupted(trainer, stop) from None
     finally:
-        watch.progress.stop()
+        trainer.entries.progress.stop()
     if stop.number is not None and trainer.state.global_step < trainer.state.max_steps:
         raise _interrupted(trainer, stop)
     kept = checkpoint.newest(trainer.folder)

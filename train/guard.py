@@ -15,6 +15,7 @@ from envdoc.train.events import Events
 from envdoc.train.history import History
 from envdoc.train.last_good import LastGood
 from envdoc.train.model import Precision
+from envdoc.train.on_the_way import Gradient
 from envdoc.train.progress import say
 
 # fp16's loss scale starts at 65,536, halves at each overflow and doubles after 2,000 good updates: a few skipped
@@ -41,10 +42,10 @@ class Guard:
         """The update that is being computed."""
         return int(self.history.last.get("step", 0)) + 1
 
-    def judge(self, loss: float, gradient: Optional[float], vocabulary: int) -> None:
-        """After the backward pass, before the optimizer. Raises Diverged."""
-        if gradient is not None and not math.isfinite(gradient) and self.precision.dtype != "fp16":
-            name = nonfinite.first_gradient(self.model)
+    def judge_gradient(self, loss: float, gradient: Gradient) -> None:
+        """Before the optimizer, or later where its step has left such a gradient out. Waits; raises Diverged."""
+        if not math.isfinite(gradient.norm()) and self.precision.dtype != "fp16":
+            name = gradient.first_fault(self.model)
             raise self._stop(
                 f"The gradient at step {self.step} is not finite"
                 + (f", first in `{name}`" if name else "")
@@ -53,6 +54,9 @@ class Guard:
                 loss,
                 name,
             )
+
+    def judge_loss(self, loss: float, vocabulary: int) -> None:
+        """As soon as the loss is known. Raises Diverged."""
         if self._divergence is None:
             self._divergence = Divergence(vocabulary)
             for _, before in self.history.losses:

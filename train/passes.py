@@ -9,6 +9,7 @@ from envdoc.train.batches import Batch
 from envdoc.train.fast.loss import Head, summed_loss
 from envdoc.train.feed import on_device
 from envdoc.train.forms import Form
+from envdoc.train.on_the_way import OnTheWay
 
 
 class Passes:
@@ -29,21 +30,23 @@ class Passes:
         targets: int,
         backward: Callable[[torch.Tensor], None],
         zero: Any = None,
-    ) -> List[torch.Tensor]:
-        """Forward and backward of each micro-batch; its share of the update's loss, still on the device.
+    ) -> OnTheWay:
+        """Forward and backward of each micro-batch; the share of the update's loss of each, still on the way.
 
-        `zero` is DeepSpeed's engine (parallel/zero.py), through which the model is called where there is one.
+        They are sent before the last backward pass. `zero` is DeepSpeed's engine (parallel/zero.py), through which the model is called where there is one.
         """
-        losses = []
+        losses: List[torch.Tensor] = []
         with self.form.around(model):
             for place, part in enumerate(parts, 1):
                 if zero:
                     zero.next_pass(last=place == len(parts))
                 loss = self._loss(zero.engine if zero else model, part) / targets
                 losses.append(loss.detach())
+                if place == len(parts):
+                    told = OnTheWay(torch.stack(losses))
                 backward(loss)
                 del loss  # else the last part's graph lives on beside the next one's
-        return losses
+        return told
 
     def again(self, model: Any, parts: List[Batch]) -> Iterator[None]:
         """The forward passes of these micro-batches once more; the caller sets hooks before the last of them.

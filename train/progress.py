@@ -10,25 +10,28 @@ class Progress:
     """Steps, loss, speed and time left."""
 
     def __init__(self, log_every: int) -> None:
-        self.log_every = log_every
+        self.log_every, self.total = log_every, 0
         self.bar: Optional[Any] = None
 
     def start(self, done: int, total: int) -> None:
         """Begin at update `done` of `total`."""
-        self.done_at_start, self.started = done, time.monotonic()
+        self.total, self.done_at_start, self.started = total, done, time.monotonic()
         if moves(sys.stderr):
             from tqdm import tqdm
 
             self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, file=sys.stderr)
 
-    def step(
-        self, step: int, total: int, loss: float, learning_rate: float, tokens_per_second: float
-    ) -> None:
+    def is_said(self, step: int) -> bool:
+        """Whether this update has a line."""
+        return step % self.log_every == 0 or step in (1, self.total)
+
+    def step(self, step: int, loss: float, learning_rate: float, tokens_per_second: float) -> None:
         """One update is done."""
+        total = self.total
         if self.bar is not None:
             self.bar.set_postfix_str(f"loss {loss:.4f}, {tokens_per_second:,.0f} tokens/s", refresh=False)
             self.bar.update(1)
-        if step % self.log_every and step not in (1, total):
+        if not self.is_said(step):
             return
         seconds = (time.monotonic() - self.started) / max(1, step - self.done_at_start) * (total - step)
         line = (

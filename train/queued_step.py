@@ -5,7 +5,7 @@ wait it stood still for 5 to 6 ms in each update (H200, 2026-11-30). torch's fus
 where `found_inf` is 1 the kernel leaves weights and state as they are. It was made for loss scaling; torch 2.0 has it.
 """
 
-from typing import Any, List
+from typing import Any
 
 import torch
 
@@ -43,22 +43,3 @@ def can_be_queued(optimizer: Any) -> bool:
         and bool(getattr(inner, "_step_supports_amp_scaling", False))
         and all(group.get("fused") for group in inner.param_groups)
     )
-
-
-class Answer:
-    """Numbers on their way from the device to the CPU: what is enqueued after them is not waited for."""
-
-    def __init__(self, numbers: torch.Tensor) -> None:
-        self.numbers, self.there = numbers, None
-        if numbers.is_cuda:
-            self.numbers = torch.empty_like(numbers, device="cpu", pin_memory=True)
-            self.numbers.copy_(numbers, non_blocking=True)
-            self.there = torch.cuda.Event()
-            self.there.record()
-
-    def wait(self) -> List[float]:
-        """The numbers."""
-        if self.there is not None:
-            self.there.synchronize()
-        told: List[float] = self.numbers.tolist()
-        return told

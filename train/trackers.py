@@ -56,8 +56,8 @@ def make(names: Sequence[str], trainer: Any, folder: Path) -> Any:
             self._was_no_training(args, state, control)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            step, last = state.global_step, trainer.history.last
-            if last is None or (step % trainer.settings.log_every and step not in (1, state.max_steps)):
+            last = trainer.history.last
+            if not trainer.entries.progress.is_said(state.global_step):
                 return
             values = {
                 key: last[key] for key in ("loss", "learning_rate", "grad_norm") if last.get(key) is not None

@@ -5,7 +5,7 @@ last good copy made beside the passes, it waited 4.1% of the time and not 11.6% 
 H200s, 2026-11-30).
 """
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
 import torch
 
@@ -14,18 +14,19 @@ class Trained:
     """Of a model that no engine has cut into shards: those replace its parameters."""
 
     def __init__(self, model: Any) -> None:
-        self.weights: List[torch.nn.Parameter] = [
-            weight for weight in model.parameters() if weight.requires_grad
-        ]
+        named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        self.weights: List[torch.nn.Parameter] = [weight for _, weight in named]
+        self.names = [name.replace("base_model.model.", "", 1) for name, _ in named]
 
     def gradients(self) -> List[torch.Tensor]:
         """Those that there are."""
         return [weight.grad for weight in self.weights if weight.grad is not None]
 
-    def norm(self) -> torch.Tensor:
-        """The norm of the whole gradient, where the gradients are; nobody waits for it here."""
+    def norms(self) -> Tuple[List[str], torch.Tensor]:
+        """Of each gradient that there is: the name of its weight, and its norm (count,), where the gradients are."""
         gradients = self.gradients()
-        return torch.norm(torch.stack(torch._foreach_norm(gradients))) if gradients else torch.zeros(())
+        names = [name for name, weight in zip(self.names, self.weights) if weight.grad is not None]
+        return names, torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(1)
 
     def clip(self, norm: torch.Tensor, limit: float) -> None:
         """Scale the gradients so that their norm is at most `limit`: torch's clip_grad_norm_, without another norm.

@@ -17,6 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 from envdoc.train import checkpoint, compat, out_of_memory, random_state, starts
 from envdoc.train.batches import Batch
 from envdoc.train.config import Data, Train
+from envdoc.train.entries import Entries
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
 from envdoc.train.fast import copies
@@ -29,12 +30,11 @@ from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
 from envdoc.train.optimizers import warmup_updates
+from envdoc.train.on_the_way import Gradient
 from envdoc.train.parallel import own_files, shards, world, zero
-from envdoc.train.parallel.exchange import Exchange
 from envdoc.train.passes import Passes
-from envdoc.train.progress import say
-from envdoc.train.queued_step import Answer, QueuedStep, can_be_queued
-from envdoc.train.trained import Trained
+from envdoc.train.progress import Progress, say
+from envdoc.train.stepping import Stepping
 from envdoc.train.units import Units
 
 
@@ -68,16 +68,17 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
     ) -> None:
         self.corpus, self.pad_id, self.settings = corpus, pad_id, train
         self.folder, self.identity, self.events = folder, identity, events
-        self.measured: Dict[str, Any] = {}  # of the update that was just computed
+        # Of the update that was just computed.
+        self.measured: Dict[str, Any] = {}
+        self.gradient = Gradient(torch.zeros(()))
         own = world.own_folder(folder)  # where only rank 0 may write, the others write for themselves
         self.history = History(own)
         self.guard = Guard(model, own, train, precision, self.history, events)
-        self.exchange: Optional[Exchange] = None
+        self.entries = Entries(self.history, events, self.guard, Progress(train.log_every))
         self.zero: Optional[zero.Zero] = None  # DeepSpeed's engine, made with the optimizer
         self.zero_config: Dict[str, Any] = {}  # what it is told
         self.spared: Optional[int] = None  # the step of a checkpoint that is kept whatever `train.keep` says
         self.halvings = 0  # of the micro-batch, for want of memory
-        self._queued: Optional[QueuedStep] = None
         self._fast_trial = Trial()
         self.units, self.form = units or Units(corpus.lengths, Data(), train.seed), form
         total = total_steps(len(self.units), train)
@@ -100,9 +101,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=corpus.rows)
         self.remove_callback(PrinterCallback)
         self.passes = Passes(form, head, self.args.device, self.accelerator.autocast)
-        self.trained = Trained(model)
-        if not world.splits_optimizer():
-            model.zero_grad = self.trained.forget
+        self.stepping = Stepping(self)
 
     @property
     def micro_batch(self) -> int:
@@ -140,7 +139,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         while True:
             parts, full = out_of_memory.cut(mine, self.halvings), None
             try:
-                losses = self.passes.run(model, parts, targets, self._backward, self.zero)
+                told = self.passes.run(model, parts, targets, self._backward, self.zero)
             except (*compat.out_of_memory(), RuntimeError, MemoryError) as error:
                 full = out_of_memory.of_whom(error)
                 if full is None:
@@ -150,15 +149,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
                 break
             self._halve(mine, full)
             random_state.put(start)  # without dropout, as if the smaller micro-batch had been asked for
-        # What is enqueued here is done while the GPU is still busy with the passes.
-        self._exchange_gradients()
-        norm = self._gradient_norm()
-        self.guard.last_good.begin()
-        numbers = torch.stack([*losses, norm.to(losses[0])])
-        told = Answer(numbers)
-        self._take_step(numbers)
-        # The one wait for the GPU in an update: what stops a run must be known before a weight moves.
-        *shares, gradient = told.wait()
+        self.gradient, is_taken = self.stepping.enqueue(told.source)
+        self.entries.settle()  # of the update before, whose norm is there by now
+        # What stops a run must be known before a weight moves; a step that was enqueued knew it by itself.
+        shares = told.wait()
         loss = world.add_up(sum(shares))[0]
         if not math.isfinite(loss):
             place = next((at for at, part in enumerate(shares) if not math.isfinite(part)), len(shares) - 1)
@@ -166,12 +160,12 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
                 place = len(shares) - 1
             random_state.put(start)
             raise self.guard.not_finite(loss, lambda: self.passes.again(model, parts[: place + 1]))
-        self.guard.judge(loss, gradient, self.passes.vocabulary)
+        if not is_taken:
+            self.guard.judge_gradient(loss, self.gradient)
+        self.guard.judge_loss(loss, self.passes.vocabulary)
         self.measured = {
             "loss": loss,
             "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
-            # JSON has no infinity; with fp16 one means that loss scaling skips the update
-            "grad_norm": gradient if math.isfinite(gradient) else None,
             "tokens": inputs["tokens"],
             "padded_tokens": sum(
                 part["input_ids"].numel() for part in out_of_memory.cut(batches, self.halvings)
@@ -179,39 +173,16 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             "answer_tokens": targets,
             "data_wait_seconds": inputs["data_wait_seconds"],
         }
-        return torch.stack(losses).sum()
+        return told.source.sum()
 
     def _backward(self, loss: torch.Tensor) -> None:
         (self.zero or self.accelerator).backward(loss * world.size())  # the engines take the mean over ranks
-
-    def _exchange_gradients(self) -> None:
-        """The mean over all ranks, where they hold whole models; sharded engines exchange in the backward pass."""
-        if world.size() > 1 and not world.splits_optimizer():
-            self.exchange = self.exchange or Exchange(self.model)
-            self.exchange.average()
-
-    def _gradient_norm(self) -> torch.Tensor:
-        """The norm of the whole gradient before it was clipped, where the gradients are; scaled ones Trainer clips."""
-        if self.zero:
-            return torch.tensor(self.zero.norm())
-        if world.sharded():  # clipped here, since Trainer would take its own shard for the whole
-            return torch.tensor(shards.clip(self.model, self.settings.max_grad_norm))
-        norm, scaler = self.trained.norm(), self._scaler()
-        if scaler is not None:
-            return norm / scaler.get_scale()
-        self.trained.clip(norm, self.settings.max_grad_norm)
-        return norm
-
-    def _take_step(self, numbers: torch.Tensor) -> None:
-        """Enqueue the optimizer's step where the GPU can leave it out by itself; else Trainer takes it later."""
-        if self._queued is None and not world.splits_optimizer() and self._scaler() is None:
-            self._queued = QueuedStep(self.optimizer) if can_be_queued(self.optimizer) else None
-        if self._queued is not None:
-            self._queued.take(numbers)
-            copies.renew(self.model)
+        if world.size() == 1:  # else ranks would stop at different places
+            self.entries.settle_if_there()
 
     def _halve(self, batches: List[Batch], full: str) -> None:
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""
+        self.entries.settle()
         before = out_of_memory.cut(batches, self.halvings)
         after = out_of_memory.cut(batches, self.halvings + 1)
         step, was, now = self.state.global_step + 1, out_of_memory.size(before), out_of_memory.size(after)
@@ -249,6 +220,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
     # From here on: how Trainer saves and loads, in our own files (checkpoint.py).
 
     def _save_checkpoint(self, model: Any, trial: Any, metrics: Any = None) -> None:
+        self.entries.settle()
         since, step = time.perf_counter(), self.state.global_step
         model = shards.whole_adapter(self.model) if world.sharded() else self.model
         if not world.is_main():
@@ -263,7 +235,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             adapter=adapter,
             optimizer=self.optimizer,
             scheduler=self.lr_scheduler,
-            scaler=self._scaler(),
+            scaler=self.loss_scaler(),
             trainer_state=self.state,
             history=self.history,
             halvings=self.halvings,
@@ -283,7 +255,9 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def _load_optimizer_and_scheduler(self, checkpoint_folder: Optional[str]) -> None:
         if checkpoint_folder is not None:
-            checkpoint.load_state(Path(checkpoint_folder), self.optimizer, self.lr_scheduler, self._scaler())
+            checkpoint.load_state(
+                Path(checkpoint_folder), self.optimizer, self.lr_scheduler, self.loss_scaler()
+            )
             own_files.load_optimizer(Path(checkpoint_folder), self.optimizer)
 
     def _load_scaler(self, checkpoint_folder: Optional[str]) -> None:
@@ -293,7 +267,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         if checkpoint_folder is not None:
             own_files.load_random(Path(checkpoint_folder))
 
-    def _scaler(self) -> Optional[Any]:
+    def loss_scaler(self) -> Optional[Any]:
+        """That of fp16."""
         return getattr(self.accelerator, "scaler", None)
 
     def _get_grad_norm(self, model: Any, *args: Any, **kwargs: Any) -> None:

@@ -156,8 +156,8 @@ def every(shrink: int = 1) -> List[Recipe]:
             "bf16, batch: auto, checkpointing: auto",
             8 * k8,
             "batch=auto checkpointing=auto",
-            warm=1,
-            timed=3,
+            warm=3,
+            timed=6,
         ),
     ]
 
@@ -176,8 +176,8 @@ def grid(shrink: int = 1) -> List[Recipe]:
             UPDATE_PACKS * length,
             f"data.packing=true data.max_length={length} train.batch_size={packs} "
             f"train.accumulation={UPDATE_PACKS // packs} train.gradient_checkpointing={kind}",
-            warm=1,
-            timed=3,
+            warm=2,
+            timed=4,
         )
         for packs in (16, 8, 4, 2)
         for kind in ("false", "selective", "true", "offload")

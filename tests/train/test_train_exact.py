@@ -76,14 +76,14 @@ def wait_until(condition, run):
 KEEP_GRADIENT = """
 import runpy
 from safetensors.torch import save_file
-from envdoc.train.trainer import AdapterTrainer
-norm = AdapterTrainer._gradient_norm
+from envdoc.train.stepping import Stepping
+norm = Stepping._norm
 def kept(self):
-    if self.state.global_step == 0:
+    if self.trainer.state.global_step == 0:
         grads = {name: weight.grad.clone() for name, weight in self.model.named_parameters() if weight.grad is not None}
         save_file(grads, "gradient.safetensors")
     return norm(self)
-AdapterTrainer._gradient_norm = kept
+Stepping._norm = kept
 sys.exit(runpy.run_path(sys.argv[0])["main"](sys.argv[1:]))
 """
 COMPARE = """

@@ -170,7 +170,8 @@ def test_a_run_tells_how_long_it_waited_for_data(finished):
 
 QUEUED = r"""
 import torch
-from envdoc.train.queued_step import Answer, QueuedStep, can_be_queued
+from envdoc.train.on_the_way import Gradient, OnTheWay
+from envdoc.train.queued_step import QueuedStep, can_be_queued
 
 class Wrapped:  # as accelerate's AcceleratedOptimizer
     def __init__(self, optimizer):
@@ -206,7 +207,8 @@ print(json.dumps({
     "left out": [equal(two, trained(True, [1.0, 1.0, bad])) for bad in (float("nan"), float("inf"))],
     "moved": not equal(two, three),
     "kinds": [can_be_queued(Wrapped(kind)) for kind in kinds],
-    "answer": Answer(torch.tensor([1.5, 2.5])).wait(),
+    "numbers": OnTheWay(torch.tensor([1.5, 2.5])).wait(),
+    "fault": Gradient(torch.tensor(float("nan")), "abc", torch.tensor([1.0, float("inf"), 2.0])).first_fault(None),
 }))
 """
 
@@ -220,17 +222,40 @@ def test_a_queued_step_is_the_same_step_or_none(inside, tmp_path):
         "left out": [True, True],
         "moved": True,
         "kinds": [True, False, False],
-        "answer": [1.5, 2.5],
+        "numbers": [1.5, 2.5],
+        "fault": "b",
     } == told
 
 
+# Runs launch.py with the norm of an update known late, as on a GPU; what each update was begun with goes into a file.
+LATE = """
+import runpy, envdoc.train.on_the_way as way
+from envdoc.train.trainer import AdapterTrainer
+way.OnTheWay.is_there = lambda self: False
+plain, known = AdapterTrainer.training_step, []
+def training_step(self, *given):
+    known.append([self.state.global_step, len(self.history.losses)])
+    return plain(self, *given)
+AdapterTrainer.training_step = training_step
+code = runpy.run_path(sys.argv[0])["main"](sys.argv[1:])
+open("known", "w").write(json.dumps(known))
+sys.exit(code)
+"""
+
+
 def test_a_run_with_the_step_queued_learns_the_same(forked, inside, tmp_path):
-    """Losses, norms and the adapter's bytes equal those of a run whose step waits; losses are peft's."""
+    """Losses, norms and the adapter's bytes equal those of a run whose step waits; losses are peft's.
+
+    So do those of a run that learns each norm one update later. An update that is said (1, 4 and 8) or saved (6) is
+    waited for, any other is written down with the next.
+    """
     words = [
         "train.optimizer=adamw_fused",
-        "train.steps=6",
+        "train.steps=8",
         "train.warmup_fraction=0.34",
         "train.learning_rate=0.01",
+        "train.log_every=4",
+        "train.save_every=6",
     ]
     run = """
 import runpy, envdoc.train.queued_step as q
@@ -244,6 +269,7 @@ sys.exit(code)
     never = "q.can_be_queued = lambda optimizer: False"
     queued = forked.finish(["train", *words, "name=queued"], tmp_path, text=run.format(""))
     plain = forked.finish(["train", *words, "name=plain"], tmp_path, text=run.format(never))
+    late = forked.finish(["train", *words, "name=late"], tmp_path, text=LATE)
     alone = forked.finish(["train", *words, "name=alone", "train.fused=off"], tmp_path)
     told = inside(
         tmp_path,
@@ -252,13 +278,45 @@ from pathlib import Path
 def of(name):
     steps = [json.loads(line) for line in (Path("runs") / name / "steps.jsonl").read_text().splitlines()]
     adapter = (Path("runs") / name / "adapter" / "adapter_model.safetensors").read_bytes()
-    return [[(step["loss"], step["grad_norm"], step["learning_rate"]) for step in steps], adapter.hex()]
-one, other, alone = of("queued"), of("plain"), of("alone")
-apart = max(abs(a[0] - b[0]) for a, b in zip(one[0], alone[0]))
-print(json.dumps([len(one[0]), one == other, apart < 1e-4, apart]))
+    return [[(step["step"], step["loss"], step["grad_norm"], step["learning_rate"]) for step in steps], adapter.hex()]
+one, other, late, alone = of("queued"), of("plain"), of("late"), of("alone")
+apart = max(abs(a[1] - b[1]) for a, b in zip(one[0], alone[0]))
+print(json.dumps([len(one[0]), one == other, one == late, apart < 1e-4, apart]))
 """,
     )
 
-    assert [0, 0, 0] == [done.returncode for done in (queued, plain, alone)], queued.stderr + plain.stderr
-    assert [6, True, True] == told[:3], told
-    assert "6 0 " == (tmp_path / "taken").read_text()
+    assert [0] * 4 == [done.returncode for done in (queued, plain, late, alone)], queued.stderr + late.stderr
+    assert [8, True, True, True] == told[:4], told
+    assert "8 0 " == (tmp_path / "taken").read_text()
+    known = json.loads((tmp_path / "known").read_text())
+    assert [[0, 0], [1, 1], [2, 1], [3, 2], [4, 4], [5, 4], [6, 6], [7, 6]] == known
+    said = [
+        [line for line in done.stderr.splitlines() if line.startswith("step ")] for done in (queued, late)
+    ]
+    assert [["1/8", "4/8", "8/8"]] * 2 == [[line.split()[1] for line in lines] for lines in said]
+
+
+def test_a_gradient_known_late_stops_the_run_all_the_same(forked, tmp_path):
+    """The same step, weight and last good adapter as where it is known at once; nothing later is written down."""
+    words = ["train", "train.optimizer=adamw_fused", "train.steps=30", "train.batch_size=2", "overwrite=true"]
+    words += ["train.learning_rate=9", "train.max_grad_norm=0", "train.schedule=constant"]
+    at_once = forked.finish([*words, "name=at_once"], tmp_path)
+    late = forked.finish([*words, "name=late"], tmp_path, text=LATE)
+    ones, others = [
+        [
+            (event["kind"], event.get("step"), event.get("module"))
+            for event in map(json.loads, (tmp_path / "runs" / name / "events.jsonl").read_text().splitlines())
+            if event["kind"] in ("step", "diverged")
+        ]
+        for name in ("at_once", "late")
+    ]
+    adapters = [
+        tmp_path / "runs" / name / "last-good/adapter_model.safetensors" for name in ("at_once", "late")
+    ]
+
+    assert [1, 1] == [done.returncode for done in (at_once, late)], at_once.stderr + late.stderr
+    assert at_once.stderr.splitlines()[-2].startswith("error: The gradient at step ")
+    assert at_once.stderr.splitlines()[-2:] == late.stderr.splitlines()[-2:]
+    assert ones == others and "diverged" == ones[-1][0] and "lora_" in ones[-1][2]
+    assert [True, True] == [path.is_file() for path in adapters]
+    assert adapters[0].read_bytes() == adapters[1].read_bytes()

@@ -1,0 +1,48 @@
+"""What is known of each update, judged and written down in order, as soon as all of it is there.
+
+On a GPU that is one update later (on_the_way.py). Where somebody is about to read it, or the adapter is about to be
+saved, it is waited for: `settle`.
+"""
+
+import math
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from envdoc.train.events import Events
+from envdoc.train.guard import Guard
+from envdoc.train.history import History
+from envdoc.train.on_the_way import Gradient
+from envdoc.train.progress import Progress
+
+
+class Entries:
+    """Of one run. At most one update is kept back."""
+
+    def __init__(self, history: History, events: Events, guard: Guard, progress: Progress) -> None:
+        self.history, self.events, self.guard, self.progress = history, events, guard, progress
+        self._kept: Optional[Tuple[Dict[str, Any], Gradient]] = None
+
+    def take(self, entry: Mapping[str, Any], gradient: Gradient) -> None:
+        """An update that was taken, with everything but its `grad_norm`. Raises Diverged, as all here."""
+        self.settle()
+        self._kept = dict(entry), gradient
+        self.settle_if_there()
+
+    def settle_if_there(self) -> None:
+        """Write down what is kept back, if nobody has to wait for it."""
+        if self._kept is not None and self._kept[1].is_there():
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait for what is kept back, judge its gradient, write it down and say it. Raises Diverged."""
+        if self._kept is None:
+            return
+        (entry, gradient), self._kept = self._kept, None
+        self.guard.judge_gradient(entry["loss"], gradient)
+        norm = gradient.norm()
+        # JSON has no infinity; with fp16 one means that loss scaling skips the update
+        entry["grad_norm"] = norm if math.isfinite(norm) else None
+        self.history.append(entry)
+        self.events.write("step", **entry)
+        self.progress.step(
+            entry["step"], entry["loss"], entry["learning_rate"], entry["tokens"] / entry["seconds"]
+        )
