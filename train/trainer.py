@@ -29,8 +29,8 @@ from envdoc.train.guard import Guard
 from envdoc.train.history import History
 from envdoc.train.labels import MASKED, Corpus
 from envdoc.train.model import Precision
-from envdoc.train.optimizers import warmup_updates
 from envdoc.train.on_the_way import Gradient
+from envdoc.train.optimizers import warmup_updates
 from envdoc.train.parallel import own_files, shards, world, zero
 from envdoc.train.passes import Passes
 from envdoc.train.progress import Progress, say
