@@ -33,7 +33,8 @@ class Passes:
     ) -> OnTheWay:
         """Forward and backward of each micro-batch; the share of the update's loss of each, still on the way.
 
-        They are sent before the last backward pass. `zero` is DeepSpeed's engine (parallel/zero.py), through which the model is called where there is one.
+        They are sent before the last backward pass. `zero` is DeepSpeed's engine (parallel/zero.py), through which the
+        model is called where there is one.
         """
         losses: List[torch.Tensor] = []
         with self.form.around(model):
