@@ -160,9 +160,9 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
                 place = len(shares) - 1
             random_state.put(start)
             raise self.guard.not_finite(loss, lambda: self.passes.again(model, parts[: place + 1]))
+        self.guard.judge_loss(loss, self.passes.vocabulary)
         if not is_taken:
             self.guard.judge_gradient(loss, self.gradient)
-        self.guard.judge_loss(loss, self.passes.vocabulary)
         self.measured = {
             "loss": loss,
             "learning_rate": float(self.lr_scheduler.get_last_lr()[0]),
