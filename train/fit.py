@@ -1,6 +1,5 @@
 """From the first update to the last: what is written down, said and saved on the way, and how a run ends early."""
 
-import time
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
@@ -9,6 +8,7 @@ from transformers import TrainerCallback, TrainerState, set_seed
 
 from envdoc.train import checkpoint, compat, out_of_memory
 from envdoc.train.errors import Interrupted, ModelError
+from envdoc.train.on_the_way import Instant
 from envdoc.train.outcome import Outcome, outcome
 from envdoc.train.parallel import world
 from envdoc.train.progress import say
@@ -25,12 +25,12 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.entries.progress.start(state.global_step, state.max_steps)
-        self.since = time.perf_counter()
+        self._begin()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        seconds = time.perf_counter() - self.since
+        begun, self.begun = self.begun, Instant(self.trainer.args.device)
         measured = self.trainer.measured
-        self.entries.take({"step": state.global_step, "seconds": seconds, **measured}, self.trainer.gradient)
+        self.entries.take({"step": state.global_step, **measured}, self.trainer.gradient, begun, self.begun)
         self.trainer.guard.after_update(
             bool(self.trainer.accelerator.optimizer_step_was_skipped), measured["learning_rate"]
         )
@@ -46,13 +46,16 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             control.should_save = True
         if control.should_save or self.entries.progress.is_said(state.global_step):
             self.entries.settle()
-        self.since = time.perf_counter()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.since = time.perf_counter()  # evaluating is no training time
+        self._begin()  # evaluating is no training time
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.since = time.perf_counter()  # nor is saving
+        self._begin()  # nor is saving
+
+    def _begin(self) -> None:
+        """An update begins now."""
+        self.begun = Instant(self.trainer.args.device)
 
 
 def fit(

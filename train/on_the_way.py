@@ -6,6 +6,7 @@ is left to do: to wait for it let the GPU stand still for 3.5 ms an update (H200
 update later where the step has heeded it by itself (queued_step.py), and entries.py keeps the update until then.
 """
 
+import time
 from typing import Any, List, Optional, Sequence
 
 import torch
@@ -24,16 +25,33 @@ class OnTheWay:
             self.there = torch.cuda.Event()
             self.there.record()
 
-    def is_there(self) -> bool:
-        """Whether nobody would have to wait."""
-        return self.there is None or bool(self.there.query())
-
     def wait(self) -> List[float]:
         """The numbers."""
         if self.there is not None:
             self.there.synchronize()
         told: List[float] = self.numbers.tolist()
         return told
+
+
+class Instant:
+    """A point in time: on a GPU that at which everything enqueued so far is done, else now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._event, self._now = None, time.perf_counter()
+        if device.type == "cuda":
+            self._event = torch.cuda.Event(enable_timing=True)
+            self._event.record()
+
+    def is_there(self) -> bool:
+        """Whether it has come."""
+        return self._event is None or bool(self._event.query())
+
+    def since(self, earlier: "Instant") -> float:
+        """Seconds since an earlier one of the same device; waits for it."""
+        if self._event is None:
+            return self._now - earlier._now
+        self._event.synchronize()
+        return float(earlier._event.elapsed_time(self._event)) / 1000
 
 
 class Gradient:
@@ -44,10 +62,6 @@ class Gradient:
     ) -> None:
         self.names, self.parts = names, parts
         self._norm = OnTheWay(norm.detach().reshape(1))
-
-    def is_there(self) -> bool:
-        """Whether nobody would have to wait for the norm."""
-        return self._norm.is_there()
 
     def norm(self) -> float:
         """The norm before it was clipped; waits for it."""

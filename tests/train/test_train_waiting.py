@@ -231,7 +231,7 @@ def test_a_queued_step_is_the_same_step_or_none(inside, tmp_path):
 LATE = """
 import runpy, envdoc.train.on_the_way as way
 from envdoc.train.trainer import AdapterTrainer
-way.OnTheWay.is_there = lambda self: False
+way.Instant.is_there = lambda self: False
 plain, known = AdapterTrainer.training_step, []
 def training_step(self, *given):
     known.append([self.state.global_step, len(self.history.losses)])
