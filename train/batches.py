@@ -34,13 +34,13 @@ def pad(rows: Sequence[Tokens], pad_id: int) -> Batch:
     return batch
 
 
-def lay_packs(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
+def lay_packs(packs: Sequence[Sequence[Tokens]], pad_id: int, step: int = PAD_TO) -> Batch:
     """One micro-batch of packs: input_ids, labels and position_ids, each (packs, length) of int64.
 
     Positions begin at 0 with each row; `packed.py` keeps attention within them. On padding each is 0, a row of its
     own. The first label of a row is MASKED: the token before it belongs to another row.
     """
-    batch = _lay(packs, pad_id)
+    batch = _lay(packs, pad_id, step)
     batch["position_ids"] = torch.zeros_like(batch["input_ids"])
     for place, rows in enumerate(packs):
         lengths = numpy.array([len(row.input_ids) for row in rows])
@@ -52,15 +52,17 @@ def lay_packs(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
     return batch
 
 
-def lay_flat(rows: Sequence[Tokens], pad_id: int, tiled: bool = False) -> Batch:
+def lay_flat(rows: Sequence[Tokens], pad_id: int, tiled: bool = False, step: int = PAD_TO) -> Batch:
     """One micro-batch on one line, as attention of variable length takes it.
 
     input_ids, labels and position_ids are (1, tokens) of int64, as `lay_packs` lays one pack; cu_seqlens (rows + 1)
     of int32 says where each row begins and where the last one ends; max_seqlen is the longest row's tokens, a plain
     number. What fills the line up to a multiple of PAD_TO counts as one row more in both, and is masked as ever.
     Of a `tiled` line row_tiles is (tiles, 3) of int32 (fast/tiles.py), where no row has more than tiles.LONGEST tokens.
+    With a larger `step` than PAD_TO the line is filled up to a multiple of that, by rows of a tile each, and its table
+    of tiles is filled up too: few sizes of lines, each of which can be recorded (fast/graphs.py).
     """
-    return _flat(lay_packs([rows], pad_id), [len(row.input_ids) for row in rows], tiled)
+    return _flat(lay_packs([rows], pad_id, step), [len(row.input_ids) for row in rows], tiled, step > PAD_TO)
 
 
 def useful_tokens(batch: Batch) -> int:
@@ -104,10 +106,10 @@ def halve(batch: Batch) -> Optional[Tuple[Batch, Batch]]:
     return _flat(first, lengths[:rows], tiled), _flat(second, lengths[rows:], tiled)
 
 
-def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int) -> Batch:
-    """Ids and labels end to end, a line a pack, filled up to a multiple of PAD_TO."""
+def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int, step: int = PAD_TO) -> Batch:
+    """Ids and labels end to end, a line a pack, filled up to a multiple of `step`."""
     lengths = [sum(len(row.input_ids) for row in rows) for rows in packs]
-    length = _padded(max(lengths))
+    length = -(-max(lengths) // step) * step
     input_ids = torch.full((len(packs), length), pad_id, dtype=torch.int64)
     labels = torch.full((len(packs), length), MASKED, dtype=torch.int64)
     for place, rows in enumerate(packs):
@@ -120,13 +122,16 @@ def _joined(parts: List[Sequence[int]]) -> torch.Tensor:
     return torch.from_numpy(numpy.concatenate([numpy.asarray(part, dtype=numpy.int64) for part in parts]))
 
 
-def _flat(line: Batch, lengths: List[int], tiled: bool) -> Batch:
-    """A single line of rows of those lengths, where each begins, and their tiles."""
-    filled = line["input_ids"].shape[1] - sum(lengths)
-    whole = [*lengths, filled] if filled else lengths
+def _flat(line: Batch, lengths: List[int], tiled: bool, even: bool = False) -> Batch:
+    """A single line of rows of those lengths, where each begins, and their tiles; few sizes of tables where `even`."""
+    tokens = line["input_ids"].shape[1]
+    filled, most = tokens - sum(lengths), tiles.TILE if even else PAD_TO
+    whole = [*lengths, *[most] * (filled // most), *[filled % most] * (filled % most > 0)]
     begins = torch.zeros(len(whole) + 1, dtype=torch.int32)
     begins[1:] = torch.tensor(whole).cumsum(0)
     laid = {"row_tiles": tiles.of(whole)} if tiled and max(whole) <= tiles.LONGEST else {}
+    if laid and even:
+        laid["row_tiles"] = tiles.filled(laid["row_tiles"], tiles.step_of(tokens))
     return {**line, "cu_seqlens": begins, "max_seqlen": max(whole), **laid}
 
 

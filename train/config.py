@@ -168,6 +168,9 @@ class Train:
     fused: Literal["auto", "off"] = (
         "auto"  # layers computed together and the loss in pieces (train/fast), where hardware and model allow
     )
+    cuda_graphs: Union[bool, Literal["auto"]] = (
+        "auto"  # passes recorded once and replayed, where the host would take longer to start them than the GPU
+    )
     neftune_alpha: float = (
         0.0  # noise on the embeddings, which helped chat answers on small sets; 5 is usual, 0 is off
     )

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from envdoc.train import answers
-from envdoc.train.batches import Batch, answer_tokens, lay_flat, lay_packs, pad, useful_tokens
+from envdoc.train.batches import PAD_TO, Batch, answer_tokens, lay_flat, lay_packs, pad, useful_tokens
 from envdoc.train.packing import deal, even
 from envdoc.train.token_store import StoredRows
 from envdoc.train.turns import Tokens
@@ -41,6 +41,7 @@ class Laying:
     packs: bool = False  # whether a unit is a pack
     max_length: int = 0
     share: int = 1  # processes
+    step: int = PAD_TO  # tokens that a flat line is filled up to a multiple of
 
     def __call__(self, units: Sequence[Sequence[Tokens]]) -> List[Batch]:
         """The micro-batches of these units."""
@@ -59,7 +60,7 @@ class Laying:
         return [self._lines(one) if self.layout == "lines" else self._flat(one) for one in chosen]
 
     def _flat(self, rows: List[Tokens]) -> Batch:
-        return lay_flat(rows, self.pad_id, self.layout == "tiled")
+        return lay_flat(rows, self.pad_id, self.layout == "tiled", self.step)
 
     def _lines(self, rows: List[Tokens]) -> Batch:
         """As many lines as `max_length` asks for, of like length: attention's cost grows with a line's square."""

@@ -6,6 +6,7 @@ import torch
 
 from envdoc.train.answers import answer_loss, found
 from envdoc.train.batches import Batch
+from envdoc.train.fast.graphs import Graphs
 from envdoc.train.fast.loss import Head, summed_loss
 from envdoc.train.feed import on_device
 from envdoc.train.forms import Form
@@ -16,9 +17,14 @@ class Passes:
     """Of one model. `autocast` is a function that gives the context of the run's mixed precision."""
 
     def __init__(
-        self, form: Form, head: Optional[Head], device: torch.device, autocast: Callable[[], Any]
+        self,
+        form: Form,
+        head: Optional[Head],
+        device: torch.device,
+        autocast: Callable[[], Any],
+        graphs: Optional[Graphs] = None,
     ) -> None:
-        self.form, self.head, self.device, self.autocast = form, head, device, autocast
+        self.form, self.head, self.device, self.autocast, self.graphs = form, head, device, autocast, graphs
         self.vocabulary = (
             head.vocabulary if head else 0
         )  # the last axis of the logits, else known from the first pass
@@ -67,7 +73,7 @@ class Passes:
         if self.head is not None:
             taken.update(on_device(found(part["labels"]), self.device))
             with self.autocast():
-                return summed_loss(model, taken, self.head)
+                return summed_loss(model, taken, self.head, self.graphs)
         labels = taken["labels"]
         return answer_loss(self._logits(model, taken), labels)
 

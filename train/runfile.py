@@ -34,7 +34,10 @@ SHORT = {
 # Fields that are a number or a truth value, or one of a few words.
 WITH_WORDS = (
     Data.__annotations__["packing"],
-    *(Train.__annotations__[name] for name in ("batch_size", "gradient_checkpointing", "workers")),
+    *(
+        Train.__annotations__[name]
+        for name in ("batch_size", "gradient_checkpointing", "cuda_graphs", "workers")
+    ),
 )
 
 # What a value must also satisfy: a test, and the words that say it.

@@ -15,12 +15,12 @@ from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback
 
 from envdoc.train import checkpoint, compat, out_of_memory, random_state, starts
-from envdoc.train.batches import Batch
+from envdoc.train.batches import PAD_TO, Batch
 from envdoc.train.config import Data, Train
 from envdoc.train.entries import Entries
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
-from envdoc.train.fast import copies
+from envdoc.train.fast import copies, graphs
 from envdoc.train.fast.loss import Head
 from envdoc.train.fast.trial import Trial
 from envdoc.train.feed import Laying, Update, loader
@@ -100,8 +100,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         }
         super().__init__(model=model, args=compat.trainer_arguments(values), train_dataset=corpus.rows)
         self.remove_callback(PrinterCallback)
-        self.passes = Passes(form, head, self.args.device, self.accelerator.autocast)
         self.stepping = Stepping(self)
+        replays = graphs.can_replay(train, form, head, self.args)
+        recorded = graphs.Graphs(model, head.decoder, self.stepping.trained.weights) if replays else None
+        self.passes = Passes(form, head, self.args.device, self.accelerator.autocast, recorded)
 
     @property
     def micro_batch(self) -> int:
@@ -117,6 +119,7 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             packs=self.units.data.packing is True,
             max_length=self.units.data.max_length,
             share=world.size(),
+            step=graphs.STEP if self.passes.graphs else PAD_TO,
         )
         return loader(
             self.corpus.rows,
@@ -147,7 +150,8 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
             full = out_of_memory.full_anywhere(full)
             if full is None:
                 break
-            self._halve(mine, full)
+            if not self._given_up():
+                self._halve(mine, full)
             random_state.put(start)  # without dropout, as if the smaller micro-batch had been asked for
         self.gradient, is_taken = self.stepping.enqueue(told.source)
         self.entries.settle()  # of the update before, whose norm is there by now
@@ -179,6 +183,15 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         (self.zero or self.accelerator).backward(loss * world.size())  # the engines take the mean over ranks
         if world.size() == 1:  # else ranks would stop at different places
             self.entries.settle_if_there()
+
+    def _given_up(self) -> bool:
+        """Whether recorded passes held memory that was wanted; they are given up, and the update is tried again."""
+        if self.passes.graphs is None or self.passes.graphs.is_off:
+            return False
+        say("note: Out of memory; the passes recorded as CUDA graphs are given up, and computed from now on.")
+        self.passes.graphs.drop()
+        out_of_memory.let_go(self.model)
+        return True
 
     def _halve(self, batches: List[Batch], full: str) -> None:
         """Halve the micro-batch for the rest of the run. Raises ModelError where it cannot be halved."""

@@ -52,6 +52,7 @@ SHAPES = {
     "7b": Shape(4096, 11008, 32, 32, 32, 32000),  # Llama-2-7B
     "8b": Shape(4096, 14336, 32, 32, 8, 128256, 8192, 500000.0),  # Llama-3-8B
     "70b": Shape(8192, 28672, 80, 64, 8, 32000),  # Llama-2-70B
+    "1b": Shape(2048, 5632, 22, 32, 4, 32000),  # TinyLlama-1.1B
     "tiny": Shape(64, 128, 2, 4, 2, 2048),
 }
 SHRINK = 16  # what `tiny` divides row lengths and token budgets by

@@ -192,7 +192,7 @@ import torch
 from pathlib import Path
 from envdoc.train import runfile
 from envdoc.train.config import flat
-from envdoc.train.estimate import settle
+from envdoc.train.estimate import here, settle
 from envdoc.train.model import Precision
 from envdoc.train.ready import Asked
 
@@ -203,26 +203,37 @@ described = {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 81
 (base / "config.json").write_text(json.dumps(described))
 run, _ = runfile.load(None, ["model=base", "data=d", "batch=auto", "model.quantization=auto"], here=False)
 lengths = [300] * 2000
+keys = ["train.batch_size", "train.accumulation", "train.gradient_checkpointing", "model.quantization", "data.packing"]
 
 
-def settled(free_gib, device="cuda", resume=False, run=run):
-    settle._free_bytes = lambda: int(free_gib * 2**30)
-    settle._flops_per_second = lambda precision: 989e12
+def settled(free_gib, device="cuda", resume=False, run=run, hopper=False):
+    here.free_bytes = lambda: int(free_gib * 2**30)
+    here.records = lambda precision: hopper
+    here.flops_per_second = lambda precision: 989e12
     asked = Asked(run, "", {}, folder, dry_run=False, resume=resume)
     found, told = settle.settle(asked, lengths, 0.5, base, Precision(torch.device(device), "bf16"))
     values = flat(found.settings)
-    return [values[key] for key in ("train.batch_size", "train.accumulation", "train.gradient_checkpointing",
-                                    "model.quantization", "data.packing", "model.dtype")], list(told)
+    return [values[key] for key in (*keys, "model.dtype", "train.cuda_graphs")], list(told)
+
 
 
 found = {"large": settled(80), "small": settled(5), "cpu": settled(0, "cpu")}
 checkpoint = folder / "checkpoint-5"
 checkpoint.mkdir(parents=True)
-keys = ["train.batch_size", "train.accumulation", "train.gradient_checkpointing", "model.quantization", "data.packing"]
 (checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": dict(zip(keys, found["small"][0]))}))
 found["resumed"] = settled(80, resume=True)
 given, _ = runfile.load(None, ["model=base", "data=d", "checkpointing=true"], here=False)
 found["given"] = settled(80, run=given)
+small, _ = runfile.load(None, ["model=base", "data=d", "checkpointing=false", "batch=2"], here=False)
+found["recorded"] = settled(80, run=small, hopper=True)
+found["elsewhere"] = settled(80, run=small)
+words = ["model=base", "data=d", "checkpointing=false", "batch=2", "train.cuda_graphs=false"]
+found["off"] = settled(80, run=runfile.load(None, words, here=False)[0], hopper=True)
+found["narrow"] = settled(8, run=runfile.load(None, ["model=base", "data=d", "batch=auto"], here=False)[0], hopper=True)
+(checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": {"train.cuda_graphs": True}}))
+found["goes on"] = settled(80, run=small, resume=True)
+(checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": {}}))
+found["older"] = settled(80, run=small, resume=True, hopper=True)
 (base / "config.json").write_text(json.dumps({"model_type": "strange"}))
 found["strange"] = settled(80)
 print(json.dumps(found))
@@ -233,12 +244,22 @@ def test_open_keys_are_settled_once_and_a_resumed_run_keeps_them(inside, tmp_pat
     """By free memory on a GPU, as ever on a CPU and for a model that is not known; a checkpoint's choice wins."""
     found = inside(tmp_path, SETTLED)
 
-    assert [16, 1, False, "none", True, "auto"] == found["large"][0] and found["large"][1][0].startswith(
-        "Plan: "
-    )
-    batch, passes, _, _, packing, _ = found["small"][0]
+    assert [16, 1, False, "none", True, "auto", False] == found["large"][0]
+    assert found["large"][1][0].startswith("Plan: ")
+    batch, passes, _, _, packing, _, _ = found["small"][0]
     assert (16, True) == (batch * passes, packing) and found["small"][0] != found["large"][0]
-    assert [found["small"][0], ["As checkpoint-5 was begun."]] == found["resumed"]
-    assert [[4, 4, True, "none", "auto", "auto"], []] == found["cpu"]
-    assert [[4, 4, True, "none", "auto", "auto"], []] == found["given"]
+    resumed, told = found["resumed"]
+    assert [found["small"][0][:5], ["As checkpoint-5 was begun."]] == [resumed[:5], told]
+    assert [[4, 4, True, "none", "auto", "auto", False], []] == found["cpu"]
+    assert [[4, 4, True, "none", "auto", "auto", False], []] == found["given"]
     assert found["cpu"][0] == found["strange"][0] and found["strange"][1][0].startswith("Not planned: ")
+    # Passes of 1,200 tokens are replayed where they can be, and a resumed run does as its checkpoint did.
+    given = [2, 4, False, "none", "auto", "auto"]
+    assert [*given, True] == found["recorded"][0] == found["goes on"][0]
+    assert found["recorded"][1][0].startswith(
+        "Passes are replayed as CUDA graphs: one of 1,200 tokens takes the GPU "
+    )
+    assert [[*given, False], []] == found["elsewhere"] == found["off"]
+    assert [*given, "auto"] == found["older"][0]
+    # Where memory asks for small passes, replaying them is faster than computing layers again.
+    assert False is found["narrow"][0][2] and True is found["narrow"][0][6], found["narrow"]

@@ -35,7 +35,7 @@ class Slow(Laying):
 
 def epoch(seconds=0.0, fails=-1, number=3):
     del laid[:]
-    laying = Slow(2, 0, "lines", False, 64, 1, seconds, fails)
+    laying = Slow(2, 0, "lines", False, 64, 1, seconds=seconds, fails=fails)
     return loader(rows, Units(lengths, Data(), 7), 4, laying, lambda: number)
 
 def content(update):

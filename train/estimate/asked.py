@@ -40,6 +40,7 @@ def pass_of(run: Run, shape: Shape, passes: Passes, learnt_share: float = 1.0) -
         full_preparation=model.preparation != "lean" and not fused,
         checkpointing=False if train.gradient_checkpointing == "auto" else train.gradient_checkpointing,
         optimizer=train.optimizer,
+        recorded=train.cuda_graphs is True,
         chunked_loss=train.fused == "auto" and model.dtype != "fp16",
         judged_tokens=run.eval.batch_size * passes.longest_row if run.data.held_out else 0,
     )

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 from envdoc.train import runfile
 from envdoc.train.config import TINY, Run, flat
 from envdoc.train.errors import ConfigError, TrainError, first_line
-from envdoc.train.estimate import counted, modelplace, speed
+from envdoc.train.estimate import counted, modelplace, recorded, speed
 from envdoc.train.estimate.asked import pass_of, usual
 from envdoc.train.estimate.memory import Pass, peak_bytes
 from envdoc.train.estimate.passes import Passes, passes_of
@@ -66,9 +66,26 @@ def _settled(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> 
     """The run with its open keys as `train` would settle them on that GPU; without one, as on a CPU."""
     left = left_open(run)
     if gpu is not None and left:
-        peak = gpu.flops_per_second
-        return planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share, flops_per_second=peak)
-    return Planned(with_values(run, {key: AS_BEFORE[key] for key in left}), True)
+        peak, replays = gpu.flops_per_second, gpu.replays and recorded.could_be(run)
+        return _recorded(
+            planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share, 1, peak, replays),
+            shape,
+            rows,
+            gpu,
+        )
+    done = Planned(with_values(run, {key: AS_BEFORE[key] for key in left}), True)
+    return _recorded(done, shape, rows, gpu)
+
+
+def _recorded(done: Planned, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> Planned:
+    """With `train.cuda_graphs` as `train` would settle it."""
+    if done.run.train.cuda_graphs != "auto":
+        return done
+    pays, told = False, ()
+    if gpu is not None and gpu.replays and gpu.flops_per_second and recorded.can_be(done.run):
+        pays, told = recorded.decided(done.run, shape, rows.lengths, rows.learnt_share, gpu.flops_per_second)
+    run = with_values(done.run, {recorded.KEY: pays})
+    return replace(done, run=run, reasons=(*done.reasons, *told))
 
 
 def _instead(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> Optional[str]:

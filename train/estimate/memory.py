@@ -60,6 +60,7 @@ class Pass:
     checkpointing: Checkpointing = False
     optimizer: str = "adamw"
     chunked_loss: bool = True  # never whole logits
+    recorded: bool = False  # and replayed (fast/graphs.py): the host does not start each kernel
     judged_tokens: int = 0  # of a pass over held-out rows, which keeps nothing but has whole logits
 
     @property

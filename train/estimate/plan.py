@@ -37,6 +37,9 @@ class Open:
     pack_tokens: int = 0
     checkpointing: bool = False
     quantization: bool = False
+    replays: bool = (
+        False  # passes of which nothing is computed again are never held up by the host (recorded.py)
+    )
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,14 @@ def _ways(shape: Any, asked: Open, flops_per_second: float) -> List[Choice]:
             for batch in asked.batches or (0,):
                 tokens = batch * asked.pack_tokens or asked.one.tokens
                 learnt = max(1, round(asked.one.learnt * tokens / asked.one.tokens))
-                one = replace(asked.one, quantization=base, checkpointing=kind, tokens=tokens, learnt=learnt)
+                one = replace(
+                    asked.one,
+                    quantization=base,
+                    checkpointing=kind,
+                    tokens=tokens,
+                    learnt=learnt,
+                    recorded=asked.replays and kind is False and base != "8bit",
+                )
                 seconds = speed.seconds_per_token(shape, one, asked.row_tokens, flops_per_second)
                 found.append(Choice(base, kind, batch, tokens, peak_bytes(shape, one).total, seconds))
     return found

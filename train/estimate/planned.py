@@ -37,12 +37,15 @@ def planned(
     learnt_share: float = 1.0,
     processes: int = 1,
     flops_per_second: Optional[float] = None,
+    replays: bool = False,
 ) -> Planned:
     """The run with every open key settled for that much free memory, and sentences on the choice.
 
     `flops_per_second` is the GPU's peak in 16 bits, where it is known: how many tokens keep it busy depends on it.
+    `replays` says whether passes of which nothing is computed again can be recorded and replayed there (recorded.py).
     """
     run, asked = before_the_plan(run, shape, lengths, learnt_share, processes)
+    asked = replace(asked, replays=replays)
     chosen = choose(shape, free_bytes, asked, flops_per_second or ORDER_BY)
     choice = chosen.choice
     values: Dict[str, Any] = {}

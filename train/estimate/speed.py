@@ -12,6 +12,7 @@ from envdoc.train.estimate.shape import Shape
 
 ASSUMED = "assumed: the share of its peak that an H200 reached"
 MEASURED_ON = "NVIDIA H200"
+HOPPER = ("H100", "H200", "H800", "H20", "GH200")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Gpu:
     has_bf16: bool = True
     used_bytes: int = 0  # by others, where it is here
     here: bool = False
+
+    @property
+    def replays(self) -> bool:
+        """Whether it is of the kind on which passes are recorded (estimate/recorded.py), by its name."""
+        return any(kind in self.name.upper() for kind in HOPPER)
 
 
 def gpu_of(told: Mapping[str, Any]) -> Gpu:
@@ -97,7 +103,13 @@ def share_of_peak(one: Pass) -> float:
 
 def seconds_per_token(shape: Shape, one: Pass, row_tokens: float, flops_per_second: float) -> float:
     """Of a token, padding counted, in passes like `one` on a GPU with that peak."""
+    on_gpu, on_host = pass_seconds(shape, one, row_tokens, flops_per_second)
+    return (on_gpu if one.recorded else max(on_gpu, on_host)) / one.tokens
+
+
+def pass_seconds(shape: Shape, one: Pass, row_tokens: float, flops_per_second: float) -> Tuple[float, float]:
+    """Of a whole pass: on the GPU, and until the host has started its kernels one by one."""
     rate = rate_of(one)
     products = flops_per_token(shape, one, row_tokens) / (flops_per_second * share_of_peak(one))
-    on_gpu = products + shape.layers * rate.layer_seconds / one.tokens
-    return max(on_gpu, shape.layers * rate.host_seconds / one.tokens)
+    on_gpu = products * one.tokens + shape.layers * rate.layer_seconds
+    return on_gpu, shape.layers * rate.host_seconds

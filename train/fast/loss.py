@@ -17,6 +17,7 @@ import torch
 from envdoc.train import compat
 from envdoc.train.answers import LEARNT, PLACES, answer_loss, found
 from envdoc.train.fast import chunks, entropy, kernels
+from envdoc.train.fast.graphs import Graphs
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,13 @@ class Head:
         return _SummedLoss.apply(hidden, places, answers, self)  # type: ignore[no-any-return]
 
 
-def summed_loss(model: Any, batch: Dict[str, Any], head: Optional[Head] = None) -> torch.Tensor:
+def summed_loss(
+    model: Any, batch: Dict[str, Any], head: Optional[Head] = None, graphs: Optional[Graphs] = None
+) -> torch.Tensor:
     """The summed loss of a micro-batch on the model's device, labels and all; by whole logits where `head` is None.
 
-    `batch` may hold `answer_places` and `answers` (answers.py), which are else found in its labels.
+    What `graphs` have a recording of is replayed. `batch` may hold `answer_places` and `answers` (answers.py), which
+    are else found in its labels.
     """
     inputs = dict(batch)
     labels = inputs.pop("labels")
@@ -65,7 +69,9 @@ def summed_loss(model: Any, batch: Dict[str, Any], head: Optional[Head] = None) 
         return answer_loss(model(**inputs).logits, labels)
     if not learnt:
         learnt = {name: part.to(labels.device) for name, part in found(labels).items()}
-    hidden = head.decoder(**inputs)[0]
+    hidden = graphs.hidden(inputs) if graphs is not None else None
+    if hidden is None:
+        hidden = head.decoder(**inputs)[0]
     return head.loss(hidden.reshape(-1, hidden.shape[-1]), learnt[PLACES], learnt[LEARNT])
 
 

@@ -13,6 +13,7 @@ TILE = 64  # tokens: faster than 128 in each of the three kernels, with rows of 
 # Tokens of the longest row of a line that is laid in tiles: measured up to there. A tile is compared with its row's
 # tiles alone and one after another, and what pipelines long rows is faster from somewhere above.
 LONGEST = 1024
+FEWEST = 32  # tiles by which a table is filled up, at the least
 
 
 def of(lengths: Sequence[int]) -> torch.Tensor:
@@ -30,3 +31,14 @@ def of(lengths: Sequence[int]) -> torch.Tensor:
         numpy.repeat(counts.cumsum(), counts) - numpy.arange(len(each)) - 1
     )  # tiles of the row before this one
     return torch.from_numpy(numpy.stack([begins[each], rows[each], left * TILE], axis=1).astype(numpy.int32))
+
+
+def filled(laid: torch.Tensor, count: int) -> torch.Tensor:
+    """The table with tiles of no row behind it, which a program leaves at once, up to `count` or a multiple of it."""
+    missing = -len(laid) % count
+    return torch.nn.functional.pad(laid, (0, 0, 0, missing))
+
+
+def step_of(tokens: int) -> int:
+    """A multiple of how many tiles the table of a line of so many tokens is filled up to, where lines are recorded."""
+    return max(FEWEST, tokens // TILE)
