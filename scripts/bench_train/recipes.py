@@ -124,6 +124,23 @@ def every(shrink: int = 1) -> List[Recipe]:
             timed=5,
         ),
         own(
+            "1b",
+            "bf16, TinyLlama-1.1B's shape, packed 4096, replayed",
+            k4,
+            f"{packed(k4)} {plain} train.cuda_graphs=true",
+            shape="1b",
+            warm=8,
+            idle=True,
+        ),
+        own(
+            "1b-started",
+            "the same, each kernel started by the host",
+            k4,
+            f"{packed(k4)} {plain} train.cuda_graphs=false",
+            shape="1b",
+            warm=8,
+        ),
+        own(
             "bf16-32k",
             "bf16, 4 packs of 8192 an update",
             4 * k8,
@@ -179,6 +196,6 @@ def grid(shrink: int = 1) -> List[Recipe]:
             warm=2,
             timed=4,
         )
-        for packs in (16, 8, 4, 2)
+        for packs in (16, 8, 4, 2, 1)
         for kind in ("false", "selective", "true", "offload")
     ]
