@@ -106,6 +106,8 @@ def fit(
         raise _interrupted(trainer, stop) from None
     finally:
         trainer.entries.progress.stop()
+        if trainer.passes.graphs is not None:
+            trainer.passes.graphs.drop()  # what comes after training wants their memory
     if stop.number is not None and trainer.state.global_step < trainer.state.max_steps:
         raise _interrupted(trainer, stop)
     kept = checkpoint.newest(trainer.folder)

@@ -173,8 +173,8 @@ def every(shrink: int = 1) -> List[Recipe]:
             "bf16, batch: auto, checkpointing: auto",
             8 * k8,
             "batch=auto checkpointing=auto",
-            warm=3,
-            timed=6,
+            warm=4,
+            timed=12,
         ),
     ]
 

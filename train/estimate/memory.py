@@ -100,7 +100,9 @@ def peak_bytes(shape: Shape, one: Pass) -> Terms:
     last = max(_loss(shape, one), _way_back(shape, one), key=lambda term: term.bytes)
     trains = [*kept, last]
     judged = _judged(shape, one)
-    if judged.bytes > sum(term.bytes for term in trains):
+    if one.recorded:  # what recordings hold is theirs while rows are judged, too
+        trains.append(judged)
+    elif judged.bytes > sum(term.bytes for term in trains):
         trains = [judged]
     return Terms(tuple(term for term in (*standing, *trains) if term.bytes))
 

@@ -11,6 +11,7 @@ from envdoc.train.estimate import speed
 from envdoc.train.estimate.asked import pass_of, usual
 from envdoc.train.estimate.passes import passes_of
 from envdoc.train.estimate.shape import Shape
+from envdoc.train.fast import lines
 
 KEY = "train.cuda_graphs"
 NEAR = 0.9  # of the time on the GPU: below, its own work hides that of the host
@@ -31,10 +32,11 @@ def decided(
     )
 
 
-def could_be(run: Run) -> bool:
-    """Whether a run has passes that can be recorded (fast/graphs.py), whatever the plan makes of its open keys."""
+def could_be(run: Run, lengths: Sequence[int]) -> bool:
+    """Whether passes of such rows can be recorded (fast/graphs.py), whatever the plan makes of the run's open keys."""
     return (
-        run.train.cuda_graphs is not False
+        min(max(lengths), run.data.max_length) <= lines.SHORT
+        and run.train.cuda_graphs is not False
         and run.train.fused == "auto"
         and run.model.dtype in ("auto", "bf16")
         and run.model.preparation != "full"
@@ -43,10 +45,10 @@ def could_be(run: Run) -> bool:
     )
 
 
-def can_be(run: Run) -> bool:
+def can_be(run: Run, lengths: Sequence[int]) -> bool:
     """The same, with nothing open."""
     return (
-        could_be(run)
+        could_be(run, lengths)
         and run.model.quantization != "8bit"  # bitsandbytes' 8-bit products ask the GPU for outliers
         and run.train.gradient_checkpointing is False  # torch's checkpoint reads random states
     )

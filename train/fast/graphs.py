@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
+from envdoc.train import out_of_memory
 from envdoc.train.errors import first_line
 from envdoc.train.fast import copies, lines, tiles
 from envdoc.train.parallel import world
@@ -95,10 +96,9 @@ class Graphs:
         try:
             recorded = Recorded(self, inputs)
             why = recorded.record(tried=bool(self.made))
-        except (
-            Exception
-        ) as error:  # whatever a library does that cannot be recorded, or memory that does not do
-            why = first_line(error)
+        except Exception as error:  # whatever a library does that cannot be recorded
+            full = out_of_memory.of_whom(error)
+            why = f"{full} has no memory left to record them" if full else first_line(error).rstrip(".")
         torch.cuda.set_stream(stream)  # a recording that failed leaves its own behind
         torch.cuda.set_rng_state(random)
         if not why:
@@ -135,16 +135,20 @@ class Recorded:
         It is tried on a line of other rows, computed before anything is recorded: there need not be memory for both.
         """
         graphs = self.graphs
-        hidden = self.compute()  # compiles, allocates and chooses kernels
-        given = torch.autograd.grad(hidden, graphs.weights, torch.ones_like(hidden), allow_unused=True)
-        if not graphs.sums:
-            graphs.use(given)
+        with torch.set_grad_enabled(
+            not tried
+        ):  # beside the memory of the first recording another pass has no room
+            hidden = self.compute()  # compiles, allocates and chooses kernels
+        if not tried:
+            ones = torch.ones_like(hidden)
+            graphs.use(torch.autograd.grad(hidden, graphs.weights, ones, allow_unused=True))
         self.hidden, self.gradient = graphs.places(hidden)
-        del hidden, given
+        del hidden
         was = [self.inputs[name].clone() for name in READ]
         wanted = [] if tried else self._other()
         let_go()
-        # Only this thread's doings are forbidden while it records: another one pins memory for the next updates.
+        # Only this thread's doings are forbidden while it records: another one pins memory for the next updates, and
+        # autograd's own may load kernels. The memory of recordings is one, since no two are ever under way.
         with torch.cuda.graph(self.forward, pool=graphs.pool, capture_error_mode="thread_local"):
             hidden = self.compute()
             self.hidden.copy_(hidden)

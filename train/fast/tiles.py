@@ -9,10 +9,12 @@ from typing import Sequence
 import numpy
 import torch
 
+from envdoc.train.fast import lines
+
 TILE = 64  # tokens: faster than 128 in each of the three kernels, with rows of 33 to 511 (H200, 2026-11-30)
-# Tokens of the longest row of a line that is laid in tiles: measured up to there. A tile is compared with its row's
-# tiles alone and one after another, and what pipelines long rows is faster from somewhere above.
-LONGEST = 1024
+# Measured up to there. A tile is compared with its row's tiles alone and one after another, and what pipelines long
+# rows is faster from somewhere above.
+LONGEST = lines.SHORT
 FEWEST = 32  # tiles by which a table is filled up, at the least
 
 

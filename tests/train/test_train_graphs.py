@@ -1,0 +1,178 @@
+"""Passes that are recorded and replayed: which lines are, how their gradients are summed up, and what stays as ever.
+
+What a GPU records and replays is computed anew here; scripts/prove-graphs replays on a GPU.
+"""
+
+import json
+
+from train_children import receipt
+
+LAID = r"""
+import torch
+from envdoc.train.batches import halve, lay_flat, useful_tokens
+from envdoc.train.fast import graphs, lines, tiles
+from envdoc.train.turns import Tokens
+
+def rows(*lengths):
+    return [Tokens(n, list(range(3, 3 + length)), list(range(3, 3 + length))) for n, length in enumerate(lengths)]
+
+def taken(batch):
+    return {name: part for name, part in lines.with_ends(batch).items() if name != "labels"}
+
+lengths = (130, 5, 64, 65, 20)
+plain, filled = lay_flat(rows(*lengths), 0, True), lay_flat(rows(*lengths), 0, True, graphs.STEP)
+begins = filled["cu_seqlens"].tolist()
+same = all(torch.equal(plain[name][:, :284], filled[name][:, :284]) for name in ("input_ids", "labels", "position_ids"))
+table = filled["row_tiles"].tolist()
+lengthy = lay_flat(rows(1200, 5), 0, True, graphs.STEP)
+equal = lay_flat(rows(*[64] * 8), 0, True, graphs.STEP)
+halves = halve(filled)
+print(json.dumps({
+    "tokens": filled["input_ids"].shape[1], "useful": useful_tokens(filled), "same": same,
+    "begins": begins, "tiles": len(table), "empty": [row for row in table if row[1] == 0] == [[0, 0, 0]] * 20,
+    "covers": sorted(row[0] + row[2] for row in table if row[1]) == sorted(
+        begin + first for begin, end in zip(begins, begins[1:]) for first in range(0, end - begin, tiles.TILE)),
+    "learnt": int((filled["labels"] >= 0).sum()) == int((plain["labels"] >= 0).sum()),
+    "keys": [graphs.key_of(taken(one)) for one in (filled, plain, lengthy, equal, halves[0])],
+    "strange": graphs.key_of({**taken(filled), "token_type_ids": 1}),
+}))
+"""
+
+
+def test_lines_that_are_recorded_are_filled_up(inside, tmp_path):
+    """To 512 tokens, by rows of a tile each; the rows themselves and what is learnt stay; few sizes of tables.
+
+    A line that is not so, one with a long row, one of equal rows and one with an input that nobody knows have no key.
+    """
+    told = inside(tmp_path, LAID)
+
+    assert [0, 130, 135, 199, 264, 284, 348, 412, 476, 512] == told.pop("begins")
+    assert (512, 284, 32) == (told.pop("tokens"), told.pop("useful"), told.pop("tiles"))
+    assert [[512, 32], None, None, None, None] == told.pop("keys") and told.pop("strange") is None
+    assert {"same": True, "empty": True, "covers": True, "learnt": True} == told
+
+
+REPLAYED = r"""
+import torch
+from envdoc.train.fast import copies, graphs
+
+class Anew:  # stands for what a GPU records
+    def __init__(self, work):
+        self.replay = work
+
+def record(self, tried):
+    hidden = self.compute()
+    if not tried:
+        self.graphs.use(torch.autograd.grad(hidden, self.graphs.weights, torch.ones_like(hidden), allow_unused=True))
+    self.hidden, self.gradient = self.graphs.places(hidden)
+    def forward():
+        with torch.enable_grad():
+            self.alive = self.compute()
+        self.hidden.copy_(self.alive.detach())
+    def backward():
+        found = torch.autograd.grad(self.alive, self.graphs.weights, self.gradient)
+        torch._foreach_add_(self.graphs.sums, found)
+    self.forward, self.backward = Anew(forward), Anew(backward)
+    recorded.append(len(self.inputs["input_ids"][0]))
+    return ""
+
+recorded, said = [], []
+graphs.Recorded.record, graphs.let_go, graphs.say = record, lambda: None, said.append
+torch.cuda.CUDAGraph = torch.cuda.current_stream = lambda: None
+torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.set_stream = dict, id, id
+
+class Decoder(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.idle = (torch.nn.Linear(8, 8) for _ in range(3))
+    def forward(self, input_ids, position_ids, row_tiles, cu_seq_lens_q=None, cu_seq_lens_k=None, **more):
+        x = torch.nn.functional.one_hot(input_ids % 8, 8).float() + 0.1 * position_ids[..., None]
+        return (self.second(torch.tanh(self.first(x))),)
+
+def line(tokens, seed, tiles=32):
+    drawn = torch.Generator().manual_seed(seed)
+    return {"input_ids": torch.randint(99, (1, tokens), generator=drawn),
+            "position_ids": torch.arange(tokens)[None] % 7,
+            "row_tiles": torch.zeros(tiles, 3, dtype=torch.int32), "max_length_q": 300, "max_length_k": 300}
+
+def update(lines, replay):
+    decoder = Decoder()
+    weights = list(decoder.parameters())
+    made = graphs.Graphs(decoder, decoder, weights) if replay else None
+    told = []
+    for _ in range(2):  # updates: gradients are forgotten in between
+        for weight in weights:
+            weight.grad = None
+        for one in lines:
+            hidden = made.hidden(one) if made else None
+            hidden = decoder(**one)[0] if hidden is None else hidden
+            (hidden ** 2).sum().backward()
+        told.append([None if weight.grad is None else weight.grad.clone() for weight in weights])
+    return told, made
+
+def apart(lines):
+    (ones, made), (others, _) = update(lines, True), update(lines, False)
+    pairs = [pair for one, other in zip(ones, others) for pair in zip(one, other)]
+    assert [a is None for a, _ in pairs] == [b is None for _, b in pairs] and any(a is None for a, _ in pairs)
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs if b is not None), made
+
+told = {}
+told["one"], _ = apart([line(512, 1)])
+told["several"], made = apart([line(512, 1), line(1024, 2), line(512, 3)])
+told["recorded"] = recorded[:]
+told["computed before"], _ = apart([line(500, 1), line(512, 2), line(512, 3)])  # the first is no line that is recorded
+told["computed between"], _ = apart([line(512, 1), line(500, 2), line(1024, 3)])
+graphs.MOST = 1
+before = len(recorded)
+told["at most"], _ = apart([line(512, 1), line(1024, 2)])
+told["no more"] = recorded[before:]
+
+def broken(self, tried):
+    raise RuntimeError("an operation that is not permitted while a stream records\nand more")
+graphs.MOST, graphs.Recorded.record = 24, broken
+told["failed"], made = apart([line(512, 1), line(512, 2)])
+told["off"], told["said"] = made.is_off, said[:]
+model = Decoder()
+made = graphs.Graphs(model, model, list(model.parameters()))
+told["judging"] = made.hidden(line(512, 1)) is None and not model.eval().training and made.hidden(line(512, 1)) is None
+print(json.dumps(told))
+"""
+
+
+def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
+    """Over the passes of an update, replayed or computed in any order, and again in the next; one recording a size.
+
+    A weight without a gradient has none. What cannot be recorded is computed, with one note.
+    """
+    told = inside(tmp_path, REPLAYED)
+
+    for kind in ("one", "several", "computed before", "computed between", "at most", "failed"):
+        assert told[kind] < 1e-5, (kind, told[kind])
+    assert [512, 512, 1024] == told["recorded"] and [512] == told["no more"]
+    note = "note: Passes are not replayed as CUDA graphs: an operation that is not permitted while a stream records."
+    assert [note] == told["said"] and told["off"]
+    assert told["judging"]
+
+
+def test_a_run_that_cannot_record_says_so_and_trains(forked, tmp_path):
+    """On a CPU `train.cuda_graphs=true` is a note; losses and the adapter are those without it."""
+    words = ["train", "train.steps=3", "lora.dropout=0"]
+    asked = forked.finish([*words, "train.cuda_graphs=true", "name=asked"], tmp_path)
+    plain = forked.finish([*words, "name=plain"], tmp_path)
+    wrong = forked.finish([*words, "train.cuda_graphs=perhaps"], tmp_path)
+    runs = [tmp_path / "runs" / name for name in ("asked", "plain")]
+    note = "note: Passes are not replayed as CUDA graphs: they are not computed on a GPU."
+
+    assert [0, 0, 2] == [done.returncode for done in (asked, plain, wrong)], asked.stderr
+    assert note in asked.stderr and note not in plain.stderr
+    ones, others = [[loss for _, loss in receipt(run)["training"]["losses"]] for run in runs]
+    assert ones == others
+    assert "`train.cuda_graphs` must be true or false, or auto, and is `perhaps`." in wrong.stderr
+    assert "train.cuda_graphs: true" in _flat(runs[0]) and "train.cuda_graphs: false" in _flat(runs[1])
+
+
+def _flat(run):
+    """The run's checkpoints tell what was asked for."""
+    told = json.loads(next(run.glob("checkpoint-*/complete.json")).read_text())["run"]
+    return [f"{key}: {json.dumps(value)}" for key, value in told.items()]
