@@ -2,8 +2,7 @@
 
 torch.profiler writes down when each kernel, copy and fill ran (CUPTI; nothing of the CPU, so that it costs little).
 The time is taken by the clock between two waits for the GPU, some whole updates apart, so that launching, laying,
-clipping, the optimizer and everything between two updates count. The recorder runs for an update before the first of
-these waits: it held the GPU up for 0.5 s when it began (H200, 2026-12-01). `scripts/prove-idle` prints it for a run.
+clipping, the optimizer and everything between two updates count. `scripts/prove-idle` prints it for a run.
 """
 
 import json
@@ -16,8 +15,7 @@ from typing import Any, Iterable, List, Mapping, Optional, Tuple
 import torch
 from transformers import TrainerCallback
 
-# Updates: the first ones compile, allocate and choose kernels, and in one the recorder begins.
-SKIPPED, MEASURED = 5, 20
+SKIPPED, MEASURED = 5, 20  # updates: the first ones compile, allocate and choose kernels
 WORK = (
     "kernel",
     "gpu_memcpy",
@@ -59,15 +57,12 @@ def spans(trace: Mapping[str, Any]) -> List[Span]:
     ]
 
 
-def gaps(trace: Mapping[str, Any], seconds: float, count: int = 8) -> List[Gap]:
-    """The longest times of the last `seconds` in which the GPU did nothing: seconds, what ended, what began after."""
+def gaps(trace: Mapping[str, Any], count: int = 8) -> List[Gap]:
+    """The longest times in which the GPU did nothing: seconds, what ended before, and what began after."""
     work = [event for event in trace["traceEvents"] if event.get("cat") in WORK and event.get("ph") == "X"]
-    begin = max((stop for _, stop in spans(trace)), default=0.0) - 1e6 * seconds
     found, until, last = [], None, ""
     for event in sorted(work, key=lambda event: float(event["ts"])):
         start, stop = float(event["ts"]), float(event["ts"]) + float(event["dur"])
-        if stop < begin:
-            continue
         if until is not None and start > until:
             found.append(((start - until) / 1e6, last, str(event["name"])))
         if until is None or stop > until:
@@ -87,10 +82,8 @@ def joined(work: Iterable[Span]) -> List[Span]:
 
 
 def idle(work: Iterable[Span], seconds: float, updates: int) -> Idle:
-    """The measure, of everything that ran in the last `seconds`, at whose end the GPU was waited for."""
+    """The measure, of everything that ran in `seconds`."""
     whole = joined(work)
-    begin = whole[-1][1] - 1e6 * seconds if whole else 0.0
-    whole = [(max(start, begin), stop) for start, stop in whole if stop > begin]
     gaps = [after[0] - before[1] for before, after in zip(whole, whole[1:])]
     return Idle(
         updates, seconds, sum(stop - start for start, stop in whole) / 1e6, max(gaps, default=0.0) / 1e6
@@ -98,7 +91,7 @@ def idle(work: Iterable[Span], seconds: float, updates: int) -> Idle:
 
 
 class IdleWatch(TrainerCallback):  # type: ignore[misc]
-    """Measures some updates of a run on a GPU after those that are skipped and one more; `found` is None until then."""
+    """Measures some updates of a run on a GPU after those that are skipped; `found` is None until then."""
 
     def __init__(self, skipped: int = SKIPPED, measured: int = MEASURED) -> None:
         self.skipped, self.measured = skipped, measured
@@ -111,10 +104,9 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
         if self._done == self.skipped:
             self._profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
             self._profiler.start()
-        elif self._done == self.skipped + 1:
             torch.cuda.synchronize()
             self._since = time.perf_counter()
-        elif self._done == self.skipped + 1 + self.measured:
+        elif self._done == self.skipped + self.measured:
             torch.cuda.synchronize()
             seconds = time.perf_counter() - self._since
             self._profiler.stop()
@@ -122,4 +114,4 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
                 path = Path(scratch) / "trace.json"
                 self._profiler.export_chrome_trace(str(path))
                 trace = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-            self.found, self.gaps = idle(spans(trace), seconds, self.measured), gaps(trace, seconds)
+            self.found, self.gaps = idle(spans(trace), seconds, self.measured), gaps(trace)

@@ -41,7 +41,7 @@ class Measurer:
         watch = (
             IdleWatch(mark.steps, IDLE_UPDATES) if recipe.idle and matmul.device().type == "cuda" else None
         )
-        updates = mark.steps + (1 + IDLE_UPDATES if watch else 0)
+        updates = mark.steps + (IDLE_UPDATES if watch else 0)
         base = made.folder_of(recipe.shape, self.place)
         settings, source = runfile.load(None, [*_words(recipe, base, updates), *recipe.words], here=False)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=str(self.place)))

@@ -97,7 +97,7 @@ import json
 from envdoc.train.idle import gaps
 kinds = [("a", "kernel", 0, 10), ("b", "kernel", 2, 20), ("c", "gpu_memcpy", 25, 5), ("d", "kernel", 130, 1)]
 kinds += [("x", "cpu_op", 40, 90)]
-print(json.dumps(gaps({"traceEvents": [dict(name=n, cat=c, ph="X", ts=t, dur=d) for n, c, t, d in kinds]}, 1.0)))
+print(json.dumps(gaps({"traceEvents": [dict(name=n, cat=c, ph="X", ts=t, dur=d) for n, c, t, d in kinds]})))
 """
     assert [[1e-4, "c", "d"], [3e-6, "b", "c"]] == inside(tmp_path, text)
 
