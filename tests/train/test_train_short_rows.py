@@ -57,7 +57,8 @@ went, laid = {}, {"row_tiles": torch.zeros(1, 3)}
 for name, told in {
     "tiles": laid, "no tiles": {}, "shorter window": {**laid, "sliding_window": 799},
     "window as long as the longest": {**laid, "sliding_window": 800},
-    "equal rows": {**laid, "row_length": 800}, "equal short rows": {**laid, "row_length": 511},
+    "equal rows": {"row_length": 2048}, "equal rows of any length": {"row_length": 2040},
+    "equal short rows": {**laid, "row_length": 512},
 }.items():
     longest = {"max_length_q": told.get("row_length", 800), "cu_seq_lens_q": None}
     went[name] = attention.by_varlen(None, q, q, q, None, **longest, **told)[0]
@@ -189,6 +190,7 @@ def test_short_rows_are_attended_to_by_tiles_and_others_as_before(told):
         "shorter window": "varlen",
         "window as long as the longest": "short",
         "equal rows": "equal",
+        "equal rows of any length": "varlen",
         "equal short rows": "short",
     } == told["went"]
 

@@ -24,18 +24,19 @@ class Rate:
     host_seconds: float  # until the host has started a layer's kernels: no pass is faster, however small
 
 
-# By quantisation, and whether layers are computed again. Of an H200 on 2026-11-30: bases in bf16, and NF4 with
+# By quantisation, and whether layers are computed again. Of H200s on 2026-11-30 and 12-01: bases in bf16, and NF4 with
 # checkpointing, from runs of docs/performance.md and its grid (two shapes, passes of 1,024 to 16,384 tokens), within
-# 3%; NF4 without and LLM.int8 from 24 runs before attention over short rows and stacked bases, within 4% (LLM.int8: 6%
-# and 13%, with checkpointing before its inputs stopped being kept). A layer's time on the host was seen for bf16 (4.6
-# ms, in passes of 1,024 tokens; 3.2 before); the others have what they had before and that difference.
+# 3%; NF4 without from six runs of docs/estimate.md, of which one was held up (7b, 4,096 tokens: 11,866 tokens/s, and
+# 17,854 the day before), the others within 6%; LLM.int8 from twelve, within 7%, with checkpointing 13%. A layer's time
+# on the host differs from host to host: 3.8 to 4.6 ms were seen for bf16, 7 to 8 for NF4, 14 to 19 for LLM.int8 with
+# checkpointing.
 RATES: Dict[Tuple[str, bool], Rate] = {
     ("none", False): Rate(0.60, 0.0003, 0.0046),
     ("none", True): Rate(0.66, 0.0005, 0.0070),
-    ("4bit", False): Rate(0.61, 0.0016, 0.0060),
+    ("4bit", False): Rate(0.60, 0.00125, 0.0073),
     ("4bit", True): Rate(0.62, 0.0008, 0.0088),
-    ("8bit", False): Rate(0.41, 0.0058, 0.0096),
-    ("8bit", True): Rate(0.28, 0.0058, 0.0138),
+    ("8bit", False): Rate(0.43, 0.0050, 0.0082),
+    ("8bit", True): Rate(0.28, 0.0, 0.0163),
 }
 OFFLOAD = (
     1.0  # 12,868 tokens/s against 12,836 with full checkpointing: copies run beside the products (that day)

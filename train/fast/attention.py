@@ -85,16 +85,18 @@ def by_varlen(
         raise Unfit("torch's variable-length attention drops nothing out")
     query, key, value = _alike(query, key, value)
     length, window = told.get(lines.ONE_LENGTH, 0), told.get("sliding_window")
+    longest, laid = int(told["max_length_q"]), told.get(lines.TILES)
     scale = told.get("scaling") or query.shape[-1] ** -0.5
     if (
-        length >= varlen.LONG
+        laid is None
+        and length
+        and length % varlen.LONG == 0
         and (window is None or window >= length)
         and varlen.prefers_equal_rows(query.device)
     ):
         return varlen.equal_rows(query, key, value, length, scale), None
     # Not `[0]`, whose way back fills a tensor with zeros and copies the gradient into it.
     query, key, value = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
-    longest, laid = int(told["max_length_q"]), told.get(lines.TILES)
     if laid is not None and (window is None or window >= longest):
         return short_rows.line(query, key, value, laid, scale)[None], None
     return varlen.line(query, key, value, told["cu_seq_lens_q"], longest, scale, window)[None], None

@@ -116,6 +116,7 @@ class Recorded:
         self.graphs = graphs
         self.inputs = {name: part.clone() if torch.is_tensor(part) else part for name, part in inputs.items()}
         self.inputs.update((name, tiles.LONGEST) for name in LONGEST if name in inputs)
+        self.inputs.pop(lines.ONE_LENGTH, None)
         self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         self.hidden = self.gradient = torch.empty(0)
 
@@ -205,7 +206,7 @@ class _Replay(torch.autograd.Function):
 def key_of(inputs: Batch) -> Optional[Key]:
     """What a recording of this line is known by; None where the line is not laid for one."""
     laid, ids = inputs.get(lines.TILES), inputs.get(IDS)
-    if laid is None or ids is None or lines.ONE_LENGTH in inputs or set(inputs) - TAKEN:
+    if laid is None or ids is None or set(inputs) - TAKEN:
         return None
     tokens = ids.shape[1]
     if tokens % STEP or len(laid) % tiles.step_of(tokens):
@@ -213,7 +214,7 @@ def key_of(inputs: Batch) -> Optional[Key]:
     return tokens, len(laid)
 
 
-TAKEN = {IDS, POSITIONS, lines.TILES, "cu_seq_lens_q", "cu_seq_lens_k", *LONGEST}
+TAKEN = {IDS, POSITIONS, lines.TILES, lines.ONE_LENGTH, "cu_seq_lens_q", "cu_seq_lens_k", *LONGEST}
 
 
 def let_go() -> None:

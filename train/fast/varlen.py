@@ -8,7 +8,9 @@ import torch
 
 from envdoc.train import compat
 
-LONG = 512  # tokens of a row from which equal rows are laid in a batch of their own
+# Tokens of a row of whose multiples equal rows are laid in a batch of their own: few lengths, since cuDNN makes a plan
+# for each, which takes 0.35 to 0.5 s (H200, torch 2.11, 2026-12-01): once a line held a single row, of any length.
+LONG = 512
 APART = 0.02  # of the largest number: bf16 rounds to 2^-8, and so do the probabilities in between
 
 Kernel = Callable[..., torch.Tensor]
