@@ -86,6 +86,7 @@ def document(report: Report) -> Dict[str, Any]:
             "gradient_checkpointing": report.run.train.gradient_checkpointing,
             "quantization": report.run.model.quantization,
             "packing": report.run.data.packing,
+            "cuda_graphs": report.run.train.cuda_graphs,
             "largest_pass_tokens": report.largest.tokens,
             "updates": report.updates,
             "tokens": report.tokens,

@@ -147,7 +147,8 @@ class Recorded:
         del hidden
         was = [self.inputs[name].clone() for name in READ]
         wanted = [] if tried else self._other()
-        let_go()
+        if not tried:
+            let_go()
         # Only this thread's doings are forbidden while it records: another one pins memory for the next updates, and
         # autograd's own may load kernels. The memory of recordings is one, since no two are ever under way.
         with torch.cuda.graph(self.forward, pool=graphs.pool, capture_error_mode="thread_local"):
