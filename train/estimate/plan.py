@@ -37,9 +37,7 @@ class Open:
     pack_tokens: int = 0
     checkpointing: bool = False
     quantization: bool = False
-    replays: bool = (
-        False  # passes of which nothing is computed again are never held up by the host (recorded.py)
-    )
+    replays: bool = False  # the host never holds up passes of which nothing is computed again (recorded.py)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ Key = Tuple[int, int]  # tokens, tiles
 
 
 class Graphs:
-    """Of one model, whose layers below the head are `decoder`; `around` is the context of a form's passes."""
+    """Of one model, whose layers below the head are `decoder` and whose trained ones are `weights`."""
 
     def __init__(self, model: Any, decoder: Any, weights: Sequence[torch.nn.Parameter]) -> None:
         self.model, self.decoder, self.weights = model, decoder, list(weights)
@@ -136,10 +136,9 @@ class Recorded:
         It is tried on a line of other rows, computed before anything is recorded: there need not be memory for both.
         """
         graphs = self.graphs
-        with torch.set_grad_enabled(
-            not tried
-        ):  # beside the memory of the first recording another pass has no room
-            hidden = self.compute()  # compiles, allocates and chooses kernels
+        # Compiles, allocates and chooses kernels. Beside the first recording another whole pass may have no room.
+        with torch.set_grad_enabled(not tried):
+            hidden = self.compute()
         if not tried:
             ones = torch.ones_like(hidden)
             graphs.use(torch.autograd.grad(hidden, graphs.weights, ones, allow_unused=True))

@@ -50,9 +50,7 @@ class Apart:
     along_a: float
     along_b: float
     kinds: Dict[str, float]
-    shaken: float = (
-        0.0  # peft's gradients from themselves, with the adapter's weights shaken; only where it is asked
-    )
+    shaken: float = 0.0  # peft's gradients from themselves, the adapter's weights shaken; where it is asked
 
     @property
     def worst(self) -> Tuple[str, float]:
