@@ -65,6 +65,19 @@ def test_a_run_is_estimated_from_a_config_alone_and_without_torch(place):
     assert document["run"]["gradient_checkpointing"] in (True, False) and document["plan"]
 
 
+def test_small_passes_are_replayed_where_that_is_known_to_work(place):
+    """Passes of a row or two of an 8B: on an H200 the host is left out of the speed, on another GPU it is not."""
+    words = ["run.yaml", "batch=1", "checkpointing=false", "--json", "--gpu"]
+    hopper, off, other = (
+        json.loads(envdoc(place, *words, *more).stdout)
+        for more in (["h200"], ["h200", "train.cuda_graphs=false"], ["a100-80gb"])
+    )
+
+    assert [True, False, False] == [one["run"]["cuda_graphs"] for one in (hopper, off, other)]
+    assert "Passes are replayed as CUDA graphs: one of " in hopper["plan"][-1]
+    assert hopper["speed"]["tokens_per_second"] > 2 * off["speed"]["tokens_per_second"]
+
+
 def test_a_gpu_that_is_too_small_is_exit_code_1_with_what_would_fit(place):
     """16 GiB hold no 8 billion weights in 16 bits: the words that make it fit are told, and they do."""
     small = envdoc(place, "run.yaml", "--gpu", "rtx 4080", "--json")
