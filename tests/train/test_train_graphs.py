@@ -155,6 +155,114 @@ def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
     assert told["judging"]
 
 
+# Runs launch.py on the fast path, as in test_train_fast_run.py, with attention over tiles by torch and with what a GPU
+# records computed anew; where KILLED is true it ends itself in its sixth update, unless it was resumed.
+STANDING_IN = r"""
+KILLED = False
+import os, runpy, signal, torch
+from dataclasses import replace
+from envdoc.train.fast import attention, graphs, precision, short_rows, varlen
+from envdoc.train.trainer import AdapterTrainer
+precision.is_fast = lambda run, chosen: run.train.fused == "auto" and run.model.preparation != "full"
+
+def by_table(query, key, value, laid, scale):
+    rows = sorted((start, length) for start, length, first in laid.tolist() if first == 0 and length)
+    return torch.cat([varlen.row(*(part[start:start + length].transpose(0, 1)[None] for part in (query, key, value)),
+                                 scale, 0.0, None)[0].transpose(0, 1) for start, length in rows])
+
+def kernel(q, k, v, ends, _, longest, __, *, scale=None, window_size=(-1, -1)):
+    q, k, v = (x.transpose(0, 1)[None].split((ends[1:] - ends[:-1]).tolist(), dim=2) for x in (q, k, v))
+    return torch.cat([varlen.row(*row, scale, 0.0, None) for row in zip(q, k, v)], dim=2)[0].transpose(0, 1)
+
+short_rows.line, varlen.torch_kernel = by_table, lambda: kernel
+attention.register()
+whole = attention.form("varlen", "envdoc_varlen")
+attention.forms = lambda *asked: [replace(whole, name="short", layout="tiled", otherwise=whole), whole]
+torch.cuda.CUDAGraph = torch.cuda.current_stream = lambda: None
+torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.set_stream = torch.get_rng_state, torch.set_rng_state, id
+graphs.let_go = lambda: None
+graphs.can_replay = lambda train, form, head, args: train.cuda_graphs is True and form.name == "short"
+
+class Anew:
+    def __init__(self, work):
+        self.replay = work
+
+def record(self, tried):
+    recorded.append(self.inputs["input_ids"].shape[1])
+    with torch.set_grad_enabled(not tried):
+        hidden = self.compute()
+    if not tried:
+        self.graphs.use(torch.autograd.grad(hidden, self.graphs.weights, torch.ones_like(hidden), allow_unused=True))
+    self.hidden, self.gradient = self.graphs.places(hidden)
+    def forward():
+        with torch.enable_grad():
+            self.alive = self.compute()
+        self.hidden.copy_(self.alive.detach())
+        replayed.append(1)
+    def backward():
+        torch._foreach_add_(self.graphs.sums, torch.autograd.grad(self.alive, self.graphs.weights, self.gradient))
+    self.forward, self.backward = Anew(forward), Anew(backward)
+    return ""
+
+recorded, replayed = [], []
+graphs.Recorded.record = record
+step = AdapterTrainer.training_step
+def training_step(self, *given):
+    if self.state.global_step == 5 and KILLED and "--resume" not in sys.argv:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *given)
+AdapterTrainer.training_step = training_step
+code = runpy.run_path(sys.argv[0])["main"](sys.argv[1:])
+open("replayed", "a").write(json.dumps([recorded, len(replayed)]) + "\n")
+sys.exit(code)
+"""
+
+
+def test_a_run_of_replayed_passes_is_the_run_and_resumes_to_the_last_bit(forked, tmp_path):
+    """Losses of eight updates, three passes each, are those without to rounding; with dropout, killed and resumed, the
+    adapter equals that of a run that was not, though the resumed one records at other places of the random numbers."""
+    words = [
+        "train",
+        "model.dtype=bf16",
+        "train.steps=8",
+        "train.learning_rate=0.02",
+        "train.warmup_fraction=0",
+    ]
+    words += [
+        "train.optimizer=adamw_fused",
+        "train.batch_size=3",
+        "train.accumulation=3",
+        "train.save_every=4",
+    ]
+    words += ["data.max_length=256", "data.packing=true"]
+    plain = ["lora.dropout=0", "train.cuda_graphs=false", "name=plain"]
+    replayed = ["lora.dropout=0", "train.cuda_graphs=true", "name=replayed"]
+    drops = ["lora.dropout=0.2", "train.cuda_graphs=true"]
+    runs = [
+        forked.finish([*words, *more], tmp_path, text=STANDING_IN)
+        for more in (plain, replayed, [*drops, "name=whole"])
+    ]
+    ending = STANDING_IN.replace("KILLED and", "True and")
+    killed = forked.finish([*words, *drops, "name=killed"], tmp_path, text=ending)
+    resumed = forked.finish([*words, *drops, "name=killed", "--resume"], tmp_path, text=ending)
+
+    assert [0, 0, 0, -9, 0] == [done.returncode for done in (*runs, killed, resumed)], resumed.stderr
+    ones, others = [
+        [loss for _, loss in receipt(tmp_path / "runs" / name)["training"]["losses"]]
+        for name in ("plain", "replayed")
+    ]
+    assert 8 == len(others) and max(abs(one - other) for one, other in zip(ones, others)) < 0.03
+    counted = [json.loads(line) for line in (tmp_path / "replayed").read_text().splitlines()]
+    assert [[], 0] == counted[0]
+    assert [24, 24, 12] == [count for _, count in counted[1:]] and all(sizes for sizes, _ in counted[1:])
+    assert all(size % 512 == 0 for sizes, _ in counted for size in sizes)
+    one, other = (
+        (tmp_path / "runs" / name / "adapter/adapter_model.safetensors").read_bytes()
+        for name in ("whole", "killed")
+    )
+    assert one == other
+
+
 def test_a_run_that_cannot_record_says_so_and_trains(forked, tmp_path):
     """On a CPU `train.cuda_graphs=true` is a note; losses and the adapter are those without it."""
     words = ["train", "train.steps=3", "lora.dropout=0"]
