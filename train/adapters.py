@@ -8,6 +8,7 @@ from envdoc.train import compat, starts
 from envdoc.train.config import Lora, Model, Run
 from envdoc.train.errors import ConfigError, ModelError, first_line
 from envdoc.train.estimate.families import ATTENTION_ONLY
+from envdoc.train.fast import eight_bits
 from envdoc.train.fast.checkpointing import enable
 from envdoc.train.model import ADAPTER
 from envdoc.train.parallel import world
@@ -29,6 +30,7 @@ def prepare(base: Any, model: Model, checkpointing: Union[bool, str]) -> Any:
             base = compat.prepare_quantised(base)
         else:
             base.requires_grad_(False)
+        eight_bits.forget_inputs(base)
     for note in enable(base, checkpointing, eight_bits=model.quantization == "8bit"):
         say(f"note: {note}")
     return base
