@@ -75,6 +75,8 @@ def test_small_passes_are_replayed_where_that_is_known_to_work(place):
 
     assert [True, False, False] == [one["run"]["cuda_graphs"] for one in (hopper, off, other)]
     assert "Passes are replayed as CUDA graphs: one of " in hopper["plan"][-1]
+    sizes = [one["run"]["largest_pass_tokens"] for one in (hopper, off)]
+    assert -(-sizes[1] // 512) * 512 == sizes[0] and sizes[0] != sizes[1]  # such lines are filled up
     assert hopper["speed"]["tokens_per_second"] > 2 * off["speed"]["tokens_per_second"]
 
 

@@ -206,7 +206,7 @@ lengths = [300] * 2000
 keys = ["train.batch_size", "train.accumulation", "train.gradient_checkpointing", "model.quantization", "data.packing"]
 
 
-def settled(free_gib, device="cuda", resume=False, run=run, hopper=False):
+def settled(free_gib, device="cuda", resume=False, run=run, hopper=False, lengths=lengths):
     here.free_bytes = lambda: int(free_gib * 2**30)
     here.records = lambda precision: hopper
     here.flops_per_second = lambda precision: 989e12
@@ -229,7 +229,8 @@ found["recorded"] = settled(80, run=small, hopper=True)
 found["elsewhere"] = settled(80, run=small)
 words = ["model=base", "data=d", "checkpointing=false", "batch=2", "train.cuda_graphs=false"]
 found["off"] = settled(80, run=runfile.load(None, words, here=False)[0], hopper=True)
-found["narrow"] = settled(8, run=runfile.load(None, ["model=base", "data=d", "batch=auto"], here=False)[0], hopper=True)
+auto, _ = runfile.load(None, ["model=base", "data=d", "batch=auto"], here=False)
+found["narrow"] = settled(8, run=auto, hopper=True, lengths=[256] * 2000)
 (checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": {"train.cuda_graphs": True}}))
 found["goes on"] = settled(80, run=small, resume=True)
 (checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": {}}))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import List, Sequence
 
 from envdoc.train.config import Run
+from envdoc.train.fast import lines
 from envdoc.train.packing import deal, pack
 
 PAD_TO = 8  # batches.py
@@ -38,18 +39,24 @@ def passes_of(lengths: Sequence[int], run: Run, packs_rows: bool) -> Passes:
     per_update = batch * train.accumulation
     order = list(range(len(rows)))
     random.Random(train.seed).shuffle(order)
+    replayed = train.cuda_graphs is True
     packed = run.data.packing is True or (run.data.packing == "auto" and packs_rows)
     if run.data.packing is True:
         packs = pack(rows, limit, order)
         units = len(packs)
         filled = [sum(rows[row] for row in each) for each in packs]
         largest, computed, count = batch * padded(max(filled)), tokens, -(-units // batch)
+        if replayed:
+            sizes = [sum(filled[start : start + batch]) for start in range(0, units, batch)]
+            largest, computed = recorded(largest), sum(map(recorded, sizes))
     elif packed:
         units = len(rows)
         looked = [order[start : start + per_update] for start in range(0, len(order), per_update)][:LOOKED_AT]
         sizes = [sum(rows[update[row]] for row in one) for update in looked
                  for one in deal([rows[row] for row in update], batch * limit)]  # fmt: skip
         largest, computed = padded(max(sizes)), tokens
+        if replayed:
+            largest, computed = recorded(largest), round(tokens * sum(map(recorded, sizes)) / sum(sizes))
         count = round(len(sizes) * tokens / sum(sizes))
     else:
         units = len(rows)
@@ -75,6 +82,11 @@ def passes_of(lengths: Sequence[int], run: Run, packs_rows: bool) -> Passes:
 def padded(length: int) -> int:
     """The length that the matrix units take."""
     return -(-length // PAD_TO) * PAD_TO
+
+
+def recorded(length: int) -> int:
+    """The length that a line has which is recorded and replayed (fast/graphs.py)."""
+    return -(-length // lines.STEP) * lines.STEP
 
 
 def _padded_size(rows: List[int]) -> int:

@@ -9,6 +9,7 @@ from typing import Any, List, Literal, Sequence, Tuple, Union
 
 from envdoc.train.estimate import speed
 from envdoc.train.estimate.memory import Checkpointing, Pass, peak_bytes
+from envdoc.train.estimate.passes import recorded
 
 # With `batch: auto` an update holds as many tokens as 16 packs of the default length: as many units as the defaults'
 # 4 x 4, whatever the GPU. Fewer where the data is small, so that an epoch has some tens of updates to learn by.
@@ -145,16 +146,19 @@ def _ways(shape: Any, asked: Open, flops_per_second: float) -> List[Choice]:
             for batch in asked.batches or (0,):
                 tokens = batch * asked.pack_tokens or asked.one.tokens
                 learnt = max(1, round(asked.one.learnt * tokens / asked.one.tokens))
+                replays = asked.replays and kind is False and base != "8bit"
+                laid = recorded(tokens) if replays else tokens
                 one = replace(
                     asked.one,
                     quantization=base,
                     checkpointing=kind,
-                    tokens=tokens,
+                    tokens=laid,
                     learnt=learnt,
-                    recorded=asked.replays and kind is False and base != "8bit",
+                    recorded=replays,
                 )
                 seconds = speed.seconds_per_token(shape, one, asked.row_tokens, flops_per_second)
-                found.append(Choice(base, kind, batch, tokens, peak_bytes(shape, one).total, seconds))
+                peak = peak_bytes(shape, one).total
+                found.append(Choice(base, kind, batch, tokens, peak, seconds * laid / tokens))
     return found
 
 

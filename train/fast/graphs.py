@@ -21,7 +21,7 @@ from envdoc.train.fast import copies, lines, tiles
 from envdoc.train.parallel import world
 from envdoc.train.progress import say
 
-STEP = 512  # tokens
+STEP = lines.STEP
 MOST = 24  # recordings of a run; each takes a second to make and keeps its inputs and outputs
 APART = 0.02  # of the largest number, between what is replayed and what is computed: a kernel may add in another order
 TRIED = 128  # tokens of each row of the trial
