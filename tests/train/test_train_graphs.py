@@ -52,16 +52,18 @@ def test_lines_that_are_recorded_are_filled_up(inside, tmp_path):
     assert {"same": True, "empty": True, "covers": True, "learnt": True} == told
 
 
-REPLAYED = r"""
+RECORDER = r"""
 import torch
-from envdoc.train.fast import copies, graphs
+from envdoc.train.fast import graphs
 
 class Anew:  # stands for what a GPU records
     def __init__(self, work):
         self.replay = work
 
 def record(self, tried):
-    hidden = self.compute()
+    recorded.append(self.inputs["input_ids"].shape[1])
+    with torch.set_grad_enabled(not tried):
+        hidden = self.compute()
     if not tried:
         self.graphs.use(torch.autograd.grad(hidden, self.graphs.weights, torch.ones_like(hidden), allow_unused=True))
     self.hidden, self.gradient = self.graphs.places(hidden)
@@ -69,17 +71,21 @@ def record(self, tried):
         with torch.enable_grad():
             self.alive = self.compute()
         self.hidden.copy_(self.alive.detach())
+        replayed.append(1)
     def backward():
-        found = torch.autograd.grad(self.alive, self.graphs.weights, self.gradient)
-        torch._foreach_add_(self.graphs.sums, found)
+        torch._foreach_add_(self.graphs.sums, torch.autograd.grad(self.alive, self.graphs.weights, self.gradient))
     self.forward, self.backward = Anew(forward), Anew(backward)
-    recorded.append(len(self.inputs["input_ids"][0]))
     return ""
 
-recorded, said = [], []
-graphs.Recorded.record, graphs.let_go, graphs.say = record, lambda: None, said.append
+recorded, replayed = [], []
+graphs.Recorded.record, graphs.let_go = record, lambda: None
 torch.cuda.CUDAGraph = torch.cuda.current_stream = lambda: None
-torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.set_stream = dict, id, id
+torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.set_stream = torch.get_rng_state, torch.set_rng_state, id
+"""
+
+REPLAYED = r"""
+said = []
+graphs.say = said.append
 
 class Decoder(torch.nn.Module):
     def __init__(self):
@@ -145,7 +151,7 @@ def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
 
     A weight without a gradient has none. What cannot be recorded is computed, with one note.
     """
-    told = inside(tmp_path, REPLAYED)
+    told = inside(tmp_path, RECORDER + REPLAYED)
 
     for kind in ("one", "several", "computed before", "computed between", "at most", "failed"):
         assert told[kind] < 1e-5, (kind, told[kind])
@@ -178,34 +184,8 @@ short_rows.line, varlen.torch_kernel = by_table, lambda: kernel
 attention.register()
 whole = attention.form("varlen", "envdoc_varlen")
 attention.forms = lambda *asked: [replace(whole, name="short", layout="tiled", otherwise=whole), whole]
-torch.cuda.CUDAGraph = torch.cuda.current_stream = lambda: None
-torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.set_stream = torch.get_rng_state, torch.set_rng_state, id
-graphs.let_go = lambda: None
 graphs.can_replay = lambda train, form, head, args: train.cuda_graphs is True and form.name == "short"
 
-class Anew:
-    def __init__(self, work):
-        self.replay = work
-
-def record(self, tried):
-    recorded.append(self.inputs["input_ids"].shape[1])
-    with torch.set_grad_enabled(not tried):
-        hidden = self.compute()
-    if not tried:
-        self.graphs.use(torch.autograd.grad(hidden, self.graphs.weights, torch.ones_like(hidden), allow_unused=True))
-    self.hidden, self.gradient = self.graphs.places(hidden)
-    def forward():
-        with torch.enable_grad():
-            self.alive = self.compute()
-        self.hidden.copy_(self.alive.detach())
-        replayed.append(1)
-    def backward():
-        torch._foreach_add_(self.graphs.sums, torch.autograd.grad(self.alive, self.graphs.weights, self.gradient))
-    self.forward, self.backward = Anew(forward), Anew(backward)
-    return ""
-
-recorded, replayed = [], []
-graphs.Recorded.record = record
 step = AdapterTrainer.training_step
 def training_step(self, *given):
     if self.state.global_step == 5 and KILLED and "--resume" not in sys.argv:
@@ -239,10 +219,10 @@ def test_a_run_of_replayed_passes_is_the_run_and_resumes_to_the_last_bit(forked,
     replayed = ["lora.dropout=0", "train.cuda_graphs=true", "name=replayed"]
     drops = ["lora.dropout=0.2", "train.cuda_graphs=true"]
     runs = [
-        forked.finish([*words, *more], tmp_path, text=STANDING_IN)
+        forked.finish([*words, *more], tmp_path, text=RECORDER + STANDING_IN)
         for more in (plain, replayed, [*drops, "name=whole"])
     ]
-    ending = STANDING_IN.replace("KILLED and", "True and")
+    ending = RECORDER + STANDING_IN.replace("KILLED and", "True and")
     killed = forked.finish([*words, *drops, "name=killed"], tmp_path, text=ending)
     resumed = forked.finish([*words, *drops, "name=killed", "--resume"], tmp_path, text=ending)
 
