@@ -109,7 +109,7 @@ def halve(batch: Batch) -> Optional[Tuple[Batch, Batch]]:
 def _lay(packs: Sequence[Sequence[Tokens]], pad_id: int, step: int = PAD_TO) -> Batch:
     """Ids and labels end to end, a line a pack, filled up to a multiple of `step`."""
     lengths = [sum(len(row.input_ids) for row in rows) for rows in packs]
-    length = -(-max(lengths) // step) * step
+    length = _padded(max(lengths), step)
     input_ids = torch.full((len(packs), length), pad_id, dtype=torch.int64)
     labels = torch.full((len(packs), length), MASKED, dtype=torch.int64)
     for place, rows in enumerate(packs):
@@ -155,5 +155,5 @@ def _halves(units: int) -> Tuple[slice, slice]:
     return slice(0, -(-units // 2)), slice(-(-units // 2), units)
 
 
-def _padded(length: int) -> int:
-    return -(-length // PAD_TO) * PAD_TO
+def _padded(length: int, step: int = PAD_TO) -> int:
+    return -(-length // step) * step

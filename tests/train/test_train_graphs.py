@@ -136,6 +136,14 @@ told["no more"] = recorded[before:]
 
 def broken(self, tried):
     raise RuntimeError("an operation that is not permitted while a stream records\nand more")
+# What the trial finds where one of the sums that were replayed is no number, and the others are equal.
+strange = object.__new__(graphs.Recorded)
+strange.graphs = graphs.Graphs(None, None, [])
+strange.graphs.sums, strange.hidden = [torch.zeros(3), torch.zeros(3)], torch.ones(3)
+strange.random = torch.get_rng_state()
+strange.forward = Anew(lambda: None)
+strange.backward = Anew(lambda: strange.graphs.sums[1].fill_(float("nan")))
+told["no number"] = strange._replayed([torch.ones(3), torch.zeros(3), torch.ones(3)]) <= graphs.APART
 graphs.MOST, graphs.Recorded.record = 24, broken
 told["failed"], made = apart([line(512, 1), line(512, 2)])
 told["off"], told["said"] = made.is_off, said[:]
@@ -158,7 +166,7 @@ def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
     assert [512, 512, 1024] == told["recorded"] and [512] == told["no more"]
     note = "note: Passes are not replayed as CUDA graphs: an operation that is not permitted while a stream records."
     assert [note] == told["said"] and told["off"]
-    assert told["judging"]
+    assert told["judging"] and not told["no number"]
 
 
 # Runs launch.py on the fast path, as in test_train_fast_run.py, with attention over tiles by torch and with what a GPU

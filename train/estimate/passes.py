@@ -79,14 +79,14 @@ def passes_of(lengths: Sequence[int], run: Run, packs_rows: bool) -> Passes:
     )
 
 
-def padded(length: int) -> int:
-    """The length that the matrix units take."""
-    return -(-length // PAD_TO) * PAD_TO
+def padded(length: int, step: int = PAD_TO) -> int:
+    """The length that the matrix units take, or another multiple."""
+    return -(-length // step) * step
 
 
 def recorded(length: int) -> int:
     """The length that a line has which is recorded and replayed (fast/graphs.py)."""
-    return -(-length // lines.STEP) * lines.STEP
+    return padded(length, lines.STEP)
 
 
 def _padded_size(rows: List[int]) -> int:

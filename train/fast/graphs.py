@@ -178,12 +178,13 @@ class Recorded:
         return [told, *torch.autograd.grad(hidden, self.graphs.weights, told.clone())]
 
     def _replayed(self, wanted: List[torch.Tensor]) -> float:
-        """How far what is replayed is from that: of the largest number of each tensor, and the worst of these."""
+        """How far what is replayed is from that: of the largest number of each tensor, the worst; NaN where one is."""
         torch.cuda.set_rng_state(self.random)
         torch._foreach_zero_(self.graphs.sums)
         self.forward.replay()
         self.backward.replay()
-        return max(_apart(one, other) for one, other in zip([self.hidden, *self.graphs.sums], wanted))
+        shares = [_apart(one, other) for one, other in zip([self.hidden, *self.graphs.sums], wanted)]
+        return float(torch.tensor(shares).max())  # Python's own `max` passes over a NaN
 
 
 class _Replay(torch.autograd.Function):
