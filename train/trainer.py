@@ -102,7 +102,10 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.stepping = Stepping(self)
         replays = graphs.can_replay(train, form, head, self.args)
-        recorded = graphs.Graphs(model, head.decoder, self.stepping.trained.weights) if replays else None
+        recorded = None
+        if replays:
+            weights, longest = self.stepping.trained.weights, max(corpus.lengths)
+            recorded = graphs.Graphs(model, head.decoder, weights, longest)
         self.passes = Passes(form, head, self.args.device, self.accelerator.autocast, recorded)
 
     @property

@@ -231,6 +231,14 @@ words = ["model=base", "data=d", "checkpointing=false", "batch=2", "train.cuda_g
 found["off"] = settled(80, run=runfile.load(None, words, here=False)[0], hopper=True)
 auto, _ = runfile.load(None, ["model=base", "data=d", "batch=auto"], here=False)
 found["narrow"] = settled(8, run=auto, hopper=True, lengths=[256] * 2000)
+for window in (299, 300):  # of rows of 300
+    more = {"model_type": "mistral", "sliding_window": window}
+    (base / "config.json").write_text(json.dumps({**described, **more}))
+    found[f"window {window}"] = settled(80, run=small, hopper=True)
+(base / "config.json").write_text(json.dumps({**described, "model_type": "mixtral", "num_local_experts": 8,
+                                              "num_experts_per_tok": 2}))
+found["experts"] = settled(80, run=small, hopper=True)
+(base / "config.json").write_text(json.dumps(described))
 (checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": {"train.cuda_graphs": True}}))
 found["goes on"] = settled(80, run=small, resume=True)
 (checkpoint / "complete.json").write_text(json.dumps({"files": {}, "run": {}}))
@@ -262,5 +270,9 @@ def test_open_keys_are_settled_once_and_a_resumed_run_keeps_them(inside, tmp_pat
     )
     assert [[*given, False], []] == found["elsewhere"] == found["off"]
     assert [*given, "auto"] == found["older"][0]
+    # A row that is longer than a layer sees back, and experts, cannot be.
+    assert [True, False, False] == [
+        found[kind][0][6] for kind in ("window 300", "window 299", "experts")
+    ]
     # Where memory asks for small passes, replaying them is faster than computing layers again.
     assert False is found["narrow"][0][2] and True is found["narrow"][0][6], found["narrow"]

@@ -84,6 +84,8 @@ torch.cuda.get_rng_state, torch.cuda.set_rng_state, torch.cuda.set_stream = torc
 """
 
 REPLAYED = r"""
+from envdoc.train.fast import attention
+
 said = []
 graphs.say = said.append
 
@@ -144,6 +146,53 @@ strange.random = torch.get_rng_state()
 strange.forward = Anew(lambda: None)
 strange.backward = Anew(lambda: strange.graphs.sums[1].fill_(float("nan")))
 told["no number"] = strange._replayed([torch.ones(3), torch.zeros(3), torch.ones(3)]) <= graphs.APART
+# What the trial finds of a model whose layers look where the rows end, or how long one may be: another line is computed
+# with all that it tells, and what is replayed knows no more than is laid anew.
+class Ends(Decoder):
+    def forward(self, cu_seq_lens_q=None, **given):
+        hidden = super().forward(**given)[0]
+        begins = torch.zeros(1, hidden.shape[1], 1)
+        if cu_seq_lens_q is not None:
+            begins[0, cu_seq_lens_q[1:-1].long()] = 1
+        return (hidden + begins,)
+
+class Refuses(Decoder):
+    def forward(self, max_length_q=0, cu_seq_lens_q=None, **given):
+        if cu_seq_lens_q is None and max_length_q > 200:
+            raise attention.Unfit("a layer sees 200 tokens back")
+        return super().forward(**given)
+
+def tried(kind, longest=1024):
+    model = kind()
+    made = graphs.Graphs(model, model, list(model.parameters())[:4], longest)
+    one = graphs.Recorded(made, {**line(512, 1), "cu_seq_lens_q": torch.tensor([0, 300, 512])})
+    hidden = one.compute()
+    made.use([weight for weight in made.weights])
+    one.hidden, one.gradient = made.places(hidden)
+    def forward():
+        one.alive = one.compute()
+        one.hidden.copy_(one.alive.detach())
+    one.forward = Anew(forward)
+    one.backward = Anew(lambda: torch._foreach_add_(made.sums, torch.autograd.grad(one.alive, made.weights, one.gradient)))
+    return one._replayed(one._other())
+
+told["ends"] = [tried(Decoder) <= graphs.APART, tried(Ends) <= graphs.APART, tried(Refuses, 150) <= graphs.APART]
+try:
+    tried(Refuses)
+except attention.Unfit as error:
+    told["refused"] = str(error)
+told["rows"] = [graphs.rows_tried(*asked) for asked in ((512, 1024), (2048, 1024), (512, 100), (512, 128), (1024, 200))]
+told["given"] = sorted(graphs.Recorded(made, {**line(512, 1), "cu_seq_lens_q": torch.tensor([0, 512])}).inputs)
+def context():
+    try:
+        raise RuntimeError("operation not permitted when stream is capturing")
+    except RuntimeError:
+        raise RuntimeError("operation failed due to a previous error during capture")
+try:
+    context()
+except RuntimeError as error:
+    told["first"] = graphs._first(error)
+
 graphs.MOST, graphs.Recorded.record = 24, broken
 told["failed"], made = apart([line(512, 1), line(512, 2)])
 told["off"], told["said"] = made.is_off, said[:]
@@ -167,6 +216,18 @@ def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
     note = "note: Passes are not replayed as CUDA graphs: an operation that is not permitted while a stream records."
     assert [note] == told["said"] and told["off"]
     assert told["judging"] and not told["no number"]
+    assert [True, False, True] == told["ends"] and "a layer sees 200 tokens back" == told["refused"]
+    assert told["rows"] == [
+        [384, 128],
+        [1024, *[128] * 8],
+        [100, 100, 100, 100, 100, 12],
+        [128] * 4,
+        [200, *[128] * 6, 56],
+    ]
+    given = ["input_ids", "max_length_k", "max_length_q", "position_ids", "row_tiles"]
+    assert given == told["given"]
+    asks = "the model asks the GPU while it computes (operation not permitted when stream is capturing)"
+    assert asks == told["first"]
 
 
 # Runs launch.py on the fast path, as in test_train_fast_run.py, with attention over tiles by torch and with what a GPU

@@ -66,7 +66,7 @@ def _settled(run: Run, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu]) -> 
     """The run with its open keys as `train` would settle them on that GPU; without one, as on a CPU."""
     left = left_open(run)
     if gpu is not None and left:
-        peak, replays = gpu.flops_per_second, gpu.replays and recorded.could_be(run, rows.lengths)
+        peak, replays = gpu.flops_per_second, gpu.replays and recorded.could_be(run, shape, rows.lengths)
         return _recorded(
             planned(run, shape, rows.lengths, usable(gpu), rows.learnt_share, 1, peak, replays),
             shape,
@@ -82,7 +82,7 @@ def _recorded(done: Planned, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu
     if done.run.train.cuda_graphs != "auto":
         return done
     pays, told = False, ()
-    if gpu is not None and gpu.replays and gpu.flops_per_second and recorded.can_be(done.run, rows.lengths):
+    if gpu is not None and gpu.replays and gpu.flops_per_second and recorded.can_be(done.run, shape, rows.lengths):
         pays, told = recorded.decided(done.run, shape, rows.lengths, rows.learnt_share, gpu.flops_per_second)
     run = with_values(done.run, {recorded.KEY: pays})
     return replace(done, run=run, reasons=(*done.reasons, *told))

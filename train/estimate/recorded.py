@@ -32,10 +32,13 @@ def decided(
     )
 
 
-def could_be(run: Run, lengths: Sequence[int]) -> bool:
+def could_be(run: Run, shape: Shape, lengths: Sequence[int]) -> bool:
     """Whether passes of such rows can be recorded (fast/graphs.py), whatever the plan makes of the run's open keys."""
+    longest = min(max(lengths), run.data.max_length)
     return (
-        min(max(lengths), run.data.max_length) <= lines.SHORT
+        longest <= lines.SHORT
+        and longest <= (shape.some_window or longest)
+        and not shape.experts  # how many tokens go to each is asked of the GPU in every layer
         and run.train.cuda_graphs is not False
         and run.train.fused == "auto"
         and run.model.dtype in ("auto", "bf16")
@@ -45,10 +48,10 @@ def could_be(run: Run, lengths: Sequence[int]) -> bool:
     )
 
 
-def can_be(run: Run, lengths: Sequence[int]) -> bool:
+def can_be(run: Run, shape: Shape, lengths: Sequence[int]) -> bool:
     """The same, with nothing open."""
     return (
-        could_be(run, lengths)
+        could_be(run, shape, lengths)
         and run.model.quantization != "8bit"  # bitsandbytes' 8-bit products ask the GPU for outliers
         and run.train.gradient_checkpointing is False  # torch's checkpoint reads random states
     )

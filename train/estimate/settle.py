@@ -54,7 +54,7 @@ def _planned(
     free_bytes = -world.most(-here.free_bytes())
     run = with_values(run, {"model.dtype": precision.dtype})
     peak = -world.most(-int(here.flops_per_second(precision)))
-    replays = recorded.could_be(run, lengths) and here.records(precision)
+    replays = recorded.could_be(run, shape, lengths) and here.records(precision)
     found = planned(run, shape, lengths, free_bytes, learnt_share, world.size(), peak, replays)
     chosen = with_values(found.run, {"model.dtype": asked.settings.model.dtype})
     if "model.quantization" in left and chosen.model.quantization != "none":
@@ -72,12 +72,13 @@ def _recorded(
     if before is not None:
         return _with(asked, _of_checkpoint(before, [recorded.KEY])), ()
     run = with_values(asked.settings, {"model.dtype": precision.dtype})
-    if precision.device.type == "cpu" or not recorded.can_be(run, lengths) or not here.records(precision):
-        return _with(asked, {recorded.KEY: False}), ()
+    off = _with(asked, {recorded.KEY: False}), ()
     try:
         shape = read_shape(base_folder)
     except ModelError:
-        return _with(asked, {recorded.KEY: False}), ()
+        return off
+    if precision.device.type == "cpu" or not recorded.can_be(run, shape, lengths) or not here.records(precision):
+        return off
     pays, told = recorded.decided(run, shape, lengths, learnt_share, here.flops_per_second(precision))
     return _with(asked, {recorded.KEY: pays}), told
 

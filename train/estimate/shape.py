@@ -52,6 +52,7 @@ class Shape:
     plain_layer: bool = False  # x + attention(norm(x)), then x + mlp(norm(x))
     scores: bool = False  # whether attention's scores exist as a whole
     window: Optional[int] = None  # tokens that attention reaches back, where every layer is bounded
+    some_window: Optional[int] = None  # the same of some layers or all
     experts: int = 0
     experts_per_token: int = 0
 
@@ -158,6 +159,7 @@ def shape_of(config: Mapping[str, Any], where: str = "config.json") -> Shape:
     wide = heads * head_dim + kv_heads * head_dim if family.wide_norms else 0
     positions = _maybe_key(config, family.positions, where) + family.more_positions if family.positions else 0
     window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    window = window if isinstance(window, int) else None
     return Shape(
         family=kind,
         hidden=hidden,
@@ -179,7 +181,8 @@ def shape_of(config: Mapping[str, Any], where: str = "config.json") -> Shape:
         activation=_word(config, "activation") or family.activation,
         plain_layer=family.plain_layer,
         scores=family.scores,
-        window=window if isinstance(window, int) and "layer_types" not in config else None,
+        window=window if "layer_types" not in config else None,
+        some_window=window,
         experts=experts,
         experts_per_token=_number(config, "experts_per_token", where) if experts else 0,
     )

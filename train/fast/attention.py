@@ -99,6 +99,8 @@ def by_varlen(
     query, key, value = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
     if laid is not None and (window is None or window >= longest):
         return short_rows.line(query, key, value, laid, scale)[None], None
+    if "cu_seq_lens_q" not in told:  # while it is recorded (graphs.py)
+        raise Unfit(f"a layer sees {window} tokens back, and a row may have {longest}")
     return varlen.line(query, key, value, told["cu_seq_lens_q"], longest, scale, window)[None], None
 
 

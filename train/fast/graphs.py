@@ -24,7 +24,7 @@ from envdoc.train.progress import say
 STEP = lines.STEP
 MOST = 24  # recordings of a run; each takes a second to make and keeps its inputs and outputs
 APART = 0.02  # of the largest number, between what is replayed and what is computed: a kernel may add in another order
-TRIED = 128  # tokens of each row of the trial
+TRIED = 128  # tokens of each row of the trial but the first, which is as long as one may be
 IDS, POSITIONS = "input_ids", "position_ids"
 READ = (IDS, POSITIONS, lines.TILES)
 LONGEST = ("max_length_q", "max_length_k")
@@ -36,8 +36,11 @@ Key = Tuple[int, int]  # tokens, tiles
 class Graphs:
     """Of one model, whose layers below the head are `decoder` and whose trained ones are `weights`."""
 
-    def __init__(self, model: Any, decoder: Any, weights: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(
+        self, model: Any, decoder: Any, weights: Sequence[torch.nn.Parameter], longest: int = tiles.LONGEST
+    ) -> None:
         self.model, self.decoder, self.weights = model, decoder, list(weights)
+        self.longest = max(tiles.TILE, min(longest, tiles.LONGEST))  # of the rows that a line may hold, in tokens
         self.made: Dict[Key, Recorded] = {}
         self.is_off = False
         self._places: Dict[int, Tuple[torch.Tensor, torch.Tensor]] = {}
@@ -98,7 +101,7 @@ class Graphs:
             why = recorded.record(tried=bool(self.made))
         except Exception as error:  # whatever a library does that cannot be recorded
             full = out_of_memory.of_whom(error)
-            why = f"{full} has no memory left to record them" if full else first_line(error).rstrip(".")
+            why = f"{full} has no memory left to record them" if full else _first(error)
         torch.cuda.set_stream(stream)  # a recording that failed leaves its own behind
         torch.cuda.set_rng_state(random)
         if not why:
@@ -114,9 +117,10 @@ class Recorded:
 
     def __init__(self, graphs: Graphs, inputs: Batch) -> None:
         self.graphs = graphs
-        self.inputs = {name: part.clone() if torch.is_tensor(part) else part for name, part in inputs.items()}
-        self.inputs.update((name, tiles.LONGEST) for name in LONGEST if name in inputs)
-        self.inputs.pop(lines.ONE_LENGTH, None)
+        # No more than is laid anew for the next line, or holds of each: a layer that reads where rows end would read
+        # this line's for ever (of a window shorter than the longest row, losses were 4% off; H200, 2026-12-01).
+        self.inputs: Batch = {name: inputs[name].clone() for name in READ}
+        self.inputs.update((name, graphs.longest) for name in LONGEST)
         self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         self.hidden = self.gradient = torch.empty(0)
 
@@ -163,15 +167,23 @@ class Recorded:
         return "" if apart <= APART else f"what was replayed is {100 * apart:.1f}% from what is computed"
 
     def _other(self) -> List[torch.Tensor]:
-        """Lay a line of other rows, with a gradient; its hidden states and the gradients of the weights, computed."""
-        ids, positions, laid = (self.inputs[name] for name in READ)
-        tokens = ids.shape[1]
-        rows = [min(TRIED, tokens - begin) for begin in range(0, tokens, TRIED)]
-        ids.copy_(ids.flip(1))
-        positions.copy_(torch.arange(tokens, device=ids.device)[None] % TRIED)
-        laid.copy_(tiles.filled(tiles.of(rows), len(laid)))
+        """Lay a line of other rows, with a gradient; its hidden states and the gradients of the weights, computed.
+
+        They are computed from all that such a line tells, as they would be if nothing was recorded.
+        """
+        ids, _, laid = (self.inputs[name] for name in READ)
+        rows = rows_tried(ids.shape[1], self.graphs.longest)
+        ends = torch.tensor([0, *rows], dtype=torch.int32).cumsum(0, dtype=torch.int32).to(ids.device)
+        other = {
+            IDS: ids.flip(1),
+            POSITIONS: torch.cat([torch.arange(length, device=ids.device) for length in rows])[None],
+            lines.TILES: tiles.filled(tiles.of(rows), len(laid)).to(ids.device),
+            lines.ENDS: ends,
+            lines.LONGEST: max(rows),
+        }
+        self.fill(other)
         self.random = torch.cuda.get_rng_state()
-        hidden = self.compute()
+        hidden = self.graphs.decoder(**lines.with_ends(other))[0]
         told = hidden.detach().clone()
         self.gradient.copy_(told)
         # Of a copy, since the way back may write into what it is given.
@@ -204,6 +216,13 @@ class _Replay(torch.autograd.Function):
         return None, None, None
 
 
+def rows_tried(tokens: int, longest: int) -> List[int]:
+    """The rows of the line of that many tokens on which a recording is tried, no longer than `longest`."""
+    first, short = min(longest, tokens - TRIED), min(longest, TRIED)
+    rest = range(0, tokens - first, short)
+    return [first, *(min(short, tokens - first - begin) for begin in rest)]
+
+
 def key_of(inputs: Batch) -> Optional[Key]:
     """What a recording of this line is known by; None where the line is not laid for one."""
     laid, ids = inputs.get(lines.TILES), inputs.get(IDS)
@@ -228,6 +247,14 @@ def let_go() -> None:
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     largest = float(other.float().abs().max())
     return float((one.float() - other.float()).abs().max()) / largest if largest else float(one.abs().max())
+
+
+def _first(error: BaseException) -> str:
+    """What went wrong first, as part of a sentence: a recording that is broken off fails once more at its end."""
+    while error.__context__ is not None:
+        error = error.__context__
+    told = first_line(error).rstrip(".")
+    return f"the model asks the GPU while it computes ({told})" if "captur" in told else told
 
 
 def can_replay(train: Any, form: Any, head: Any, args: Any) -> bool:
