@@ -40,7 +40,8 @@ class Graphs:
         self, model: Any, decoder: Any, weights: Sequence[torch.nn.Parameter], longest: int = tiles.LONGEST
     ) -> None:
         self.model, self.decoder, self.weights = model, decoder, list(weights)
-        self.longest = max(tiles.TILE, min(longest, tiles.LONGEST))  # of the rows that a line may hold, in tokens
+        # Tokens of the longest row that a line may hold, also of those that fill it up.
+        self.longest = max(tiles.TILE, min(longest, tiles.LONGEST))
         self.made: Dict[Key, Recorded] = {}
         self.is_off = False
         self._places: Dict[int, Tuple[torch.Tensor, torch.Tensor]] = {}
