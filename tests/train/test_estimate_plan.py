@@ -271,8 +271,6 @@ def test_open_keys_are_settled_once_and_a_resumed_run_keeps_them(inside, tmp_pat
     assert [[*given, False], []] == found["elsewhere"] == found["off"]
     assert [*given, "auto"] == found["older"][0]
     # A row that is longer than a layer sees back, and experts, cannot be.
-    assert [True, False, False] == [
-        found[kind][0][6] for kind in ("window 300", "window 299", "experts")
-    ]
+    assert [True, False, False] == [found[kind][0][6] for kind in ("window 300", "window 299", "experts")]
     # Where memory asks for small passes, replaying them is faster than computing layers again.
     assert False is found["narrow"][0][2] and True is found["narrow"][0][6], found["narrow"]

@@ -173,7 +173,9 @@ def tried(kind, longest=1024):
         one.alive = one.compute()
         one.hidden.copy_(one.alive.detach())
     one.forward = Anew(forward)
-    one.backward = Anew(lambda: torch._foreach_add_(made.sums, torch.autograd.grad(one.alive, made.weights, one.gradient)))
+    def backward():
+        torch._foreach_add_(made.sums, torch.autograd.grad(one.alive, made.weights, one.gradient))
+    one.backward = Anew(backward)
     return one._replayed(one._other())
 
 told["ends"] = [tried(Decoder) <= graphs.APART, tried(Ends) <= graphs.APART, tried(Refuses, 150) <= graphs.APART]

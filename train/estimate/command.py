@@ -82,7 +82,12 @@ def _recorded(done: Planned, shape: Shape, rows: counted.Rows, gpu: Optional[Gpu
     if done.run.train.cuda_graphs != "auto":
         return done
     pays, told = False, ()
-    if gpu is not None and gpu.replays and gpu.flops_per_second and recorded.can_be(done.run, shape, rows.lengths):
+    if (
+        gpu is not None
+        and gpu.replays
+        and gpu.flops_per_second
+        and recorded.can_be(done.run, shape, rows.lengths)
+    ):
         pays, told = recorded.decided(done.run, shape, rows.lengths, rows.learnt_share, gpu.flops_per_second)
     run = with_values(done.run, {recorded.KEY: pays})
     return replace(done, run=run, reasons=(*done.reasons, *told))

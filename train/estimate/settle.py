@@ -77,7 +77,11 @@ def _recorded(
         shape = read_shape(base_folder)
     except ModelError:
         return off
-    if precision.device.type == "cpu" or not recorded.can_be(run, shape, lengths) or not here.records(precision):
+    if (
+        precision.device.type == "cpu"
+        or not recorded.can_be(run, shape, lengths)
+        or not here.records(precision)
+    ):
         return off
     pays, told = recorded.decided(run, shape, lengths, learnt_share, here.flops_per_second(precision))
     return _with(asked, {recorded.KEY: pays}), told
