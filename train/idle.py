@@ -1,29 +1,32 @@
 """How long a GPU stood idle: what its own record of kernels and copies leaves free of the time that passed.
 
 torch.profiler writes down when each kernel, copy and fill ran (CUPTI; nothing of the CPU, so that it costs little).
-The time is taken by the clock between two waits for the GPU, some whole updates apart, so that launching, laying,
-clipping, the optimizer and everything between two updates count. `scripts/prove-idle` prints it for a run.
+The time is the GPU's own, between two marks that lie in its queue some whole updates apart, so that launching, laying,
+clipping, the optimizer and everything between two updates count. Nobody waits for the GPU at a mark: from a standstill
+the host would have to get ahead of it first. Nor does the update count in which the profiler begins, which looks at
+each kernel of a recorded pass then (70 and 90 ms; H200, 2026-12-01). `scripts/prove-idle` prints it for a run.
 """
 
 import json
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from transformers import TrainerCallback
 
-SKIPPED, MEASURED = 5, 20  # updates: the first ones compile, allocate and choose kernels
+# Updates. The first ones compile, allocate and choose kernels; in the last of them the profiler begins.
+SKIPPED, MEASURED = 6, 20
 WORK = (
     "kernel",
     "gpu_memcpy",
     "gpu_memset",
 )  # in the trace; its other entries on a GPU only name ranges of these
+MARK = "spin_kernel"  # what torch.cuda._sleep starts, and nobody who trains
 
-Span = Tuple[float, float]  # microseconds, from and to
-Gap = Tuple[float, str, str]
+Event = Mapping[str, Any]
+Gap = Tuple[float, str, str]  # seconds, what ended before it and what began after
 
 
 @dataclass(frozen=True)
@@ -48,46 +51,41 @@ class Idle:
         )
 
 
-def spans(trace: Mapping[str, Any]) -> List[Span]:
-    """When the GPU worked, from a trace as torch.profiler exports it."""
-    return [
-        (float(event["ts"]), float(event["ts"]) + float(event["dur"]))
-        for event in trace["traceEvents"]
-        if event.get("cat") in WORK and event.get("ph") == "X"
-    ]
+def work_between(trace: Mapping[str, Any]) -> List[Event]:
+    """What a GPU did from the first mark to the last one, both with it, in order: a trace as torch.profiler exports it.
 
-
-def gaps(trace: Mapping[str, Any], count: int = 8) -> List[Gap]:
-    """The longest times in which the GPU did nothing: seconds, what ended before, and what began after."""
+    Nothing where there are fewer than two marks.
+    """
     work = [event for event in trace["traceEvents"] if event.get("cat") in WORK and event.get("ph") == "X"]
-    found, until, last = [], None, ""
-    for event in sorted(work, key=lambda event: float(event["ts"])):
-        start, stop = float(event["ts"]), float(event["ts"]) + float(event["dur"])
+    work.sort(key=lambda event: float(event["ts"]))
+    marks = [number for number, event in enumerate(work) if MARK in str(event["name"])]
+    return work[marks[0] : marks[-1] + 1] if len(marks) > 1 else []
+
+
+def gaps(work: Sequence[Event]) -> List[Gap]:
+    """The times in which the GPU did nothing, the longest first. Streams run beside each other."""
+    found: List[Gap] = []
+    until, last = None, ""
+    for event in work:
+        start, stop = _span(event)
         if until is not None and start > until:
             found.append(((start - until) / 1e6, last, str(event["name"])))
         if until is None or stop > until:
             until, last = stop, str(event["name"])
-    return sorted(found, reverse=True)[:count]
+    return sorted(found, reverse=True)
 
 
-def joined(work: Iterable[Span]) -> List[Span]:
-    """The same time without overlaps, in order: streams run beside each other."""
-    whole: List[Span] = []
-    for start, stop in sorted(work):
-        if whole and start <= whole[-1][1]:
-            whole[-1] = (whole[-1][0], max(whole[-1][1], stop))
-        else:
-            whole.append((start, stop))
-    return whole
+def idle(work: Sequence[Event], updates: int) -> Idle:
+    """The measure, of everything that ran in those updates."""
+    spans = [_span(event) for event in work]
+    seconds = (max(stop for _, stop in spans) - spans[0][0]) / 1e6
+    nothing = [gap[0] for gap in gaps(work)]
+    return Idle(updates, seconds, seconds - sum(nothing), max(nothing, default=0.0))
 
 
-def idle(work: Iterable[Span], seconds: float, updates: int) -> Idle:
-    """The measure, of everything that ran in `seconds`."""
-    whole = joined(work)
-    gaps = [after[0] - before[1] for before, after in zip(whole, whole[1:])]
-    return Idle(
-        updates, seconds, sum(stop - start for start, stop in whole) / 1e6, max(gaps, default=0.0) / 1e6
-    )
+def _span(event: Event) -> Tuple[float, float]:
+    """Microseconds, from and to."""
+    return float(event["ts"]), float(event["ts"]) + float(event["dur"])
 
 
 class IdleWatch(TrainerCallback):  # type: ignore[misc]
@@ -101,17 +99,18 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._done += 1
-        if self._done == self.skipped:
+        if self._done == self.skipped - 1:
             self._profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
             self._profiler.start()
-            torch.cuda.synchronize()
-            self._since = time.perf_counter()
+        elif self._done == self.skipped:
+            torch.cuda._sleep(1)
         elif self._done == self.skipped + self.measured:
+            torch.cuda._sleep(1)
             torch.cuda.synchronize()
-            seconds = time.perf_counter() - self._since
             self._profiler.stop()
             with tempfile.TemporaryDirectory(prefix="envdoc-idle-") as scratch:
                 path = Path(scratch) / "trace.json"
                 self._profiler.export_chrome_trace(str(path))
-                trace = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-            self.found, self.gaps = idle(spans(trace), seconds, self.measured), gaps(trace)
+                work = work_between(json.loads(path.read_text(encoding="utf-8", errors="replace")))
+            if work:
+                self.found, self.gaps = idle(work, self.measured), gaps(work)

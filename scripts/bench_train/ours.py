@@ -18,7 +18,10 @@ from bench_train import made, marks, matmul, work
 from bench_train.recipes import ALL, ALPHA, RATE, SEED, Recipe
 from bench_train.shapes import SHAPES, rows_for
 
-IDLE_UPDATES = 10  # after the timed ones, under the profiler; one of them is said, and waited for
+SAID = 12  # of the longest gaps
+IDLE_UPDATES = (
+    10  # after the timed ones, and one in which the profiler begins; one of them is said, and waited for
+)
 
 
 class Measurer:
@@ -39,9 +42,11 @@ class Measurer:
 
         mark = marks.Marks(recipe.warm, recipe.timed)
         watch = (
-            IdleWatch(mark.steps, IDLE_UPDATES) if recipe.idle and matmul.device().type == "cuda" else None
+            IdleWatch(mark.steps + 2, IDLE_UPDATES)
+            if recipe.idle and matmul.device().type == "cuda"
+            else None
         )
-        updates = mark.steps + (IDLE_UPDATES if watch else 0)
+        updates = mark.steps + (2 + IDLE_UPDATES if watch else 0)
         base = made.folder_of(recipe.shape, self.place)
         settings, source = runfile.load(None, [*_words(recipe, base, updates), *recipe.words], here=False)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=str(self.place)))
@@ -63,7 +68,7 @@ class Measurer:
             timed = entries[recipe.warm : mark.steps]
             return {
                 **mark.result,
-                **(_idle(watch, entries[mark.steps + 1 :]) if watch and watch.found else {}),
+                **(_idle(watch, entries[mark.steps + 2 :]) if watch and watch.found else {}),
                 "each": [round(entry["tokens"] / entry["seconds"]) for entry in timed],
                 "tokens": sum(entry["tokens"] for entry in timed),
                 "padded": sum(entry["padded_tokens"] for entry in timed),
@@ -133,7 +138,7 @@ def _idle(watch: Any, profiled: List[Dict[str, Any]]) -> Dict[str, Any]:
     """How long the GPU waited, and at what speed that was seen: the profiler itself takes time."""
     print(
         watch.found.line(),
-        *(f"{1000 * gap[0]:.2f} ms: {gap[1]} ... {gap[2]}" for gap in watch.gaps),
+        *(f"{1000 * gap[0]:.2f} ms: {gap[1]} ... {gap[2]}" for gap in watch.gaps[:SAID]),
         sep="\n",
     )
     seconds = sum(entry["seconds"] for entry in profiled)

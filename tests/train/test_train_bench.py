@@ -94,10 +94,11 @@ def test_the_longest_gaps_are_named(inside, tmp_path):
     """Of kernels that overlap, what ended last and what began next, longest first; copies count as work."""
     text = """
 import json
-from envdoc.train.idle import gaps
+from envdoc.train.idle import gaps, work_between
 kinds = [("a", "kernel", 0, 10), ("b", "kernel", 2, 20), ("c", "gpu_memcpy", 25, 5), ("d", "kernel", 130, 1)]
-kinds += [("x", "cpu_op", 40, 90)]
-print(json.dumps(gaps({"traceEvents": [dict(name=n, cat=c, ph="X", ts=t, dur=d) for n, c, t, d in kinds]})))
+kinds += [("x", "cpu_op", 40, 90), ("spin_kernel", "kernel", -1, 1), ("spin_kernel", "kernel", 131, 1)]
+trace = {"traceEvents": [dict(name=n, cat=c, ph="X", ts=t, dur=d) for n, c, t, d in kinds]}
+print(json.dumps(gaps(work_between(trace))))
 """
     assert [[1e-4, "c", "d"], [3e-6, "b", "c"]] == inside(tmp_path, text)
 

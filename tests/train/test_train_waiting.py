@@ -62,22 +62,25 @@ try:
 except OSError as error:
     failed = str(error)
 
-def event(cat, ts, dur, ph="X"):
-    return {"ph": ph, "cat": cat, "name": "x", "pid": 0, "tid": 7, "ts": ts, "dur": dur}
+def event(cat, ts, dur, name="x"):
+    return {"ph": "X", "cat": cat, "name": name, "pid": 0, "tid": 7, "ts": ts, "dur": dur}
+marks = [event("kernel", ts, 1.0, "at::cuda::(anonymous namespace)::spin_kernel(long)") for ts in (60.0, 459.0)]
 trace = {"traceEvents": [
+    event("kernel", 0.0, 20.0), event("kernel", 900.0, 20.0), *marks[::-1],  # the first two lie outside
     event("kernel", 100.0, 50.0), event("kernel", 140.0, 30.0), event("kernel", 145.0, 5.0),  # two streams at once
     event("gpu_memcpy", 200.0, 10.0), event("gpu_memset", 210.0, 1.0), {"ph": "M", "name": "process_name"},
     event("gpu_user_annotation", 0.0, 1000.0), event("cpu_op", 0.0, 1000.0), event("kernel", 300.0, 100.0),
 ]}
-found = idle.idle(idle.spans(trace), 400e-6, 4)
-nothing = idle.idle([], 1.0, 1)
+work = idle.work_between(trace)
+found = idle.idle(work, 4)
+unmarked = idle.work_between({"traceEvents": [event("kernel", 0.0, 20.0), marks[0]]})
 print(json.dumps({
     "same": [content(direct.lay(place)) for place in range(len(whole))] == whole, "count": len(whole),
     "another epoch": [content(update) for update in epoch(number=4)] != whole,
     "later": later == whole[17:], "laid later": laid_later, "by": laid_by, "waited": waited,
     "in advance": in_advance, "ahead": AHEAD, "failed": failed,
-    "joined": idle.joined(idle.spans(trace)), "share": found.share, "gap": found.longest_gap_seconds,
-    "line": found.line(), "nothing": [nothing.share, nothing.longest_gap_seconds],
+    "work": [each["ts"] for each in work], "share": found.share, "seconds": found.seconds,
+    "gap": found.longest_gap_seconds, "line": found.line(), "unmarked": unmarked,
 }))
 """
 
@@ -144,11 +147,13 @@ def is_alive(pid):
 
 
 def test_idle_time_is_what_kernels_and_copies_leave(told):
-    """Streams that run at once count once; ranges that only name kernels do not count; 181 of 400 microseconds."""
-    assert [[100, 170], [200, 211], [300, 400]] == told["joined"]
-    assert 1 - 181 / 400 == pytest.approx(told["share"]) and 89e-6 == pytest.approx(told["gap"])
-    assert told["line"].startswith("GPU idle 54.75% of the time: 0.000 s of work in 0.000 s, 4 updates;")
-    assert [1, 0] == told["nothing"]
+    """Streams that run at once count once; ranges that only name kernels do not count, nor what lies outside the marks:
+    183 of 400 microseconds, marks and all. Without two marks nothing is measured."""
+    assert [60, 100, 140, 145, 200, 210, 300, 459] == told["work"]
+    assert 1 - 183 / 400 == pytest.approx(told["share"]) and 400e-6 == pytest.approx(told["seconds"])
+    assert 89e-6 == pytest.approx(told["gap"])
+    assert told["line"].startswith("GPU idle 54.25% of the time: 0.000 s of work in 0.000 s, 4 updates;")
+    assert [] == told["unmarked"]
 
 
 def test_a_run_tells_how_long_it_waited_for_data(finished):
