@@ -20,7 +20,7 @@ from envdoc.train.config import Data, Train
 from envdoc.train.entries import Entries
 from envdoc.train.errors import ModelError
 from envdoc.train.events import Events
-from envdoc.train.fast import copies, graphs
+from envdoc.train.fast import copies, graphs, lines
 from envdoc.train.fast.loss import Head
 from envdoc.train.fast.trial import Trial
 from envdoc.train.feed import Laying, Update, loader
@@ -115,14 +115,15 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
 
     def get_train_dataloader(self) -> Any:
         per_epoch = steps_per_epoch(len(self.units), self.settings)
+        packs, max_length = self.units.data.packing is True, self.units.data.max_length
         laying = Laying(
             batch_size=self.settings.batch_size,
             pad_id=self.pad_id,
             layout=self.form.layout,
-            packs=self.units.data.packing is True,
-            max_length=self.units.data.max_length,
+            packs=packs,
+            max_length=max_length,
             share=world.size(),
-            step=graphs.STEP if self.passes.graphs else PAD_TO,
+            step=lines.step_of(packs, max_length) if self.passes.graphs else PAD_TO,
         )
         return loader(
             self.corpus.rows,

@@ -11,6 +11,7 @@ LAID = r"""
 import torch
 from envdoc.train.batches import halve, lay_flat, useful_tokens
 from envdoc.train.fast import graphs, lines, tiles
+from envdoc.train.feed import Laying
 from envdoc.train.turns import Tokens
 
 def rows(*lengths):
@@ -27,6 +28,8 @@ table = filled["row_tiles"].tolist()
 lengthy = lay_flat(rows(1200, 5), 0, True, graphs.STEP)
 equal = lay_flat(rows(*[64] * 8), 0, True, graphs.STEP)
 halves = halve(filled)
+laying = Laying(1, 0, "tiled", packs=True, max_length=1000, step=lines.step_of(True, 1000))
+packs = [rows(*[50] * 20), rows(490, 500), rows(30), rows(*[33] * 30)]
 print(json.dumps({
     "tokens": filled["input_ids"].shape[1], "useful": useful_tokens(filled), "same": same,
     "begins": begins, "tiles": len(table), "empty": [row for row in table if row[1] == 0] == [[0, 0, 0]] * 20,
@@ -35,6 +38,8 @@ print(json.dumps({
     "learnt": int((filled["labels"] >= 0).sum()) == int((plain["labels"] >= 0).sum()),
     "keys": [graphs.key_of(taken(one)) for one in (filled, plain, lengthy, equal, halves[0])],
     "strange": graphs.key_of({**taken(filled), "token_type_ids": 1}),
+    "packs": [graphs.key_of(taken(*laying([pack]))) for pack in packs],
+    "steps": [lines.step_of(*asked) for asked in ((True, 4096), (True, 300), (True, 1025), (False, 4096))],
 }))
 """
 
@@ -42,13 +47,15 @@ print(json.dumps({
 def test_lines_that_are_recorded_are_filled_up(inside, tmp_path):
     """To 512 tokens, by rows of a tile each; the rows themselves and what is learnt stay; few sizes of tables.
 
-    A line that is not so, one with a long row and one with an input that nobody knows have no key.
+    A line that is not so, one with a long row and one with an input that nobody knows have no key. Packs have one size.
     """
     told = inside(tmp_path, LAID)
 
     assert [0, 130, 135, 199, 264, 284, 348, 412, 476, 512] == told.pop("begins")
     assert (512, 284, 32) == (told.pop("tokens"), told.pop("useful"), told.pop("tiles"))
     assert [[512, 32], None, None, [512, 32], None] == told.pop("keys") and told.pop("strange") is None
+    assert [[1024, 32]] * 4 == told.pop("packs")
+    assert [4096, 512, 1536, 512] == told.pop("steps")
     assert {"same": True, "empty": True, "covers": True, "learnt": True} == told
 
 

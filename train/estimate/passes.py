@@ -47,8 +47,9 @@ def passes_of(lengths: Sequence[int], run: Run, packs_rows: bool) -> Passes:
         filled = [sum(rows[row] for row in each) for each in packs]
         largest, computed, count = batch * padded(max(filled)), tokens, -(-units // batch)
         if replayed:
+            step = lines.step_of(True, limit)
             sizes = [sum(filled[start : start + batch]) for start in range(0, units, batch)]
-            largest, computed = recorded(largest), sum(map(recorded, sizes))
+            largest, computed = padded(largest, step), sum(padded(size, step) for size in sizes)
     elif packed:
         units = len(rows)
         looked = [order[start : start + per_update] for start in range(0, len(order), per_update)][:LOOKED_AT]
@@ -56,7 +57,9 @@ def passes_of(lengths: Sequence[int], run: Run, packs_rows: bool) -> Passes:
                  for one in deal([rows[row] for row in update], batch * limit)]  # fmt: skip
         largest, computed = padded(max(sizes)), tokens
         if replayed:
-            largest, computed = recorded(largest), round(tokens * sum(map(recorded, sizes)) / sum(sizes))
+            step = lines.step_of(False, limit)
+            largest = padded(largest, step)
+            computed = round(tokens * sum(padded(size, step) for size in sizes) / sum(sizes))
         count = round(len(sizes) * tokens / sum(sizes))
     else:
         units = len(rows)
@@ -82,11 +85,6 @@ def passes_of(lengths: Sequence[int], run: Run, packs_rows: bool) -> Passes:
 def padded(length: int, step: int = PAD_TO) -> int:
     """The length that the matrix units take, or another multiple."""
     return -(-length // step) * step
-
-
-def recorded(length: int) -> int:
-    """The length that a line has which is recorded and replayed (fast/graphs.py)."""
-    return padded(length, lines.STEP)
 
 
 def _padded_size(rows: List[int]) -> int:

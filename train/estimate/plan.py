@@ -9,7 +9,8 @@ from typing import Any, List, Literal, Sequence, Tuple, Union
 
 from envdoc.train.estimate import speed
 from envdoc.train.estimate.memory import Checkpointing, Pass, peak_bytes
-from envdoc.train.estimate.passes import recorded
+from envdoc.train.estimate.passes import padded
+from envdoc.train.fast import lines
 
 # With `batch: auto` an update holds as many tokens as 16 packs of the default length: as many units as the defaults'
 # 4 x 4, whatever the GPU. Fewer where the data is small, so that an epoch has some tens of updates to learn by.
@@ -39,6 +40,7 @@ class Open:
     checkpointing: bool = False
     quantization: bool = False
     replays: bool = False  # the host never holds up passes of which nothing is computed again (recorded.py)
+    step: int = lines.STEP  # tokens of whose multiples such a pass is filled up
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _ways(shape: Any, asked: Open, flops_per_second: float) -> List[Choice]:
                 tokens = batch * asked.pack_tokens or asked.one.tokens
                 learnt = max(1, round(asked.one.learnt * tokens / asked.one.tokens))
                 replays = asked.replays and kind is False and base != "8bit"
-                laid = recorded(tokens) if replays else tokens
+                laid = padded(tokens, asked.step) if replays else tokens
                 one = replace(
                     asked.one,
                     quantization=base,

@@ -8,6 +8,7 @@ from envdoc.train.estimate.asked import pass_of
 from envdoc.train.estimate.passes import passes_of
 from envdoc.train.estimate.plan import ORDER_BY, Open, batches_of, choose, packs_of_update
 from envdoc.train.estimate.shape import Shape
+from envdoc.train.fast import lines
 from envdoc.train.packing import pack
 
 # Where there is no GPU to plan for: what the defaults were before there was a plan.
@@ -81,6 +82,7 @@ def before_the_plan(
         pack_tokens=one.tokens if batches else 0,
         checkpointing="train.gradient_checkpointing" in keys,
         quantization="model.quantization" in keys,
+        step=lines.step_of(run.data.packing is True, run.data.max_length),
     )
 
 

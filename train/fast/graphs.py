@@ -6,8 +6,8 @@ nothing is recorded there (H200, torch 2.11, prototype, 2026-12-01). `train.cuda
 
 Recorded is what lies below the head, from token ids to hidden states and from their gradient to those of the adapter;
 the loss stays outside, since it depends on how much is learnt. A recording is of one number of tokens and of tiles, so
-lines are filled up to a multiple of STEP tokens (batches.py), and a table of tiles to a multiple of its own. Lines that
-are not so are computed as ever, which gives the same numbers.
+lines are filled up to a multiple of STEP tokens, those of packs to whole packs (batches.py), and a table of tiles to a
+multiple of its own. Lines that are not so are computed as ever, which gives the same numbers.
 """
 
 import gc

@@ -42,5 +42,8 @@ def filled(laid: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def step_of(tokens: int) -> int:
-    """A multiple of how many tiles the table of a line of so many tokens is filled up to, where lines are recorded."""
-    return max(FEWEST, tokens // TILE)
+    """A multiple of how many tiles the table of a line of so many tokens is filled up to, where lines are recorded.
+
+    As many as there are if each row leaves its last tile half empty and is two tiles long: nearly every line has fewer.
+    """
+    return max(FEWEST, 2 * tokens // TILE)
