@@ -6,6 +6,7 @@ from typing import Any, Dict, List
 import torch
 from transformers import TrainerCallback
 
+from bench_train.engine import Engine
 from bench_train.matmul import wait
 
 
@@ -19,10 +20,12 @@ class Marks(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == self.warm:
             wait()
+            self._engine = Engine()
             self.result["from"], self._since = time.time(), time.perf_counter()
         if state.global_step == self.steps:
             wait()
             self.result.update(seconds=time.perf_counter() - self._since, to=time.time(), **memory())
+            self.result["engine_active"] = self._engine.share()
 
 
 class Losses(TrainerCallback):  # type: ignore[misc]

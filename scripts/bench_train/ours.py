@@ -19,9 +19,7 @@ from bench_train.recipes import ALL, ALPHA, RATE, SEED, Recipe
 from bench_train.shapes import SHAPES, rows_for
 
 SAID = 12  # of the longest gaps
-IDLE_UPDATES = (
-    10  # after the timed ones, and one in which the profiler begins; one of them is said, and waited for
-)
+IDLE_UPDATES = 10  # under the profiler, of which one is said and waited for
 
 
 class Measurer:
@@ -37,16 +35,13 @@ class Measurer:
         from envdoc.train import pipeline, plan, runfile
         from envdoc.train.events import Events
         from envdoc.train.fit import fit
-        from envdoc.train.idle import IdleWatch
+        from envdoc.train.idle import BEFORE, IdleWatch
         from envdoc.train.ready import Asked
 
         mark = marks.Marks(recipe.warm, recipe.timed)
-        watch = (
-            IdleWatch(mark.steps + 2, IDLE_UPDATES)
-            if recipe.idle and matmul.device().type == "cuda"
-            else None
-        )
-        updates = mark.steps + (2 + IDLE_UPDATES if watch else 0)
+        skipped = mark.steps + 1 + BEFORE  # the first one after those that are timed starts from a standstill
+        watch = IdleWatch(skipped, IDLE_UPDATES) if recipe.idle and matmul.device().type == "cuda" else None
+        updates = skipped + IDLE_UPDATES if watch else mark.steps
         base = made.folder_of(recipe.shape, self.place)
         settings, source = runfile.load(None, [*_words(recipe, base, updates), *recipe.words], here=False)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=str(self.place)))
@@ -68,7 +63,7 @@ class Measurer:
             timed = entries[recipe.warm : mark.steps]
             return {
                 **mark.result,
-                **(_idle(watch, entries[mark.steps + 2 :]) if watch and watch.found else {}),
+                **(_idle(watch, entries[skipped:]) if watch and watch.found else {}),
                 "each": [round(entry["tokens"] / entry["seconds"]) for entry in timed],
                 "tokens": sum(entry["tokens"] for entry in timed),
                 "padded": sum(entry["padded_tokens"] for entry in timed),

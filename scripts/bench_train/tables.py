@@ -129,4 +129,6 @@ def _clocks(result: Dict[str, Any]) -> str:
     if "clocks" not in result:
         return ""
     clocks: Dict[str, float] = result["clocks"]
-    return f" ({clocks['sm_mhz']:.0f} MHz, {clocks['watts']:.0f} W)"
+    active = result.get("engine_active")
+    counted = "" if active is None else f", the engine at work {active:.1%} of the time"
+    return f" ({clocks['sm_mhz']:.0f} MHz, {clocks['watts']:.0f} W{counted})"

@@ -103,6 +103,42 @@ print(json.dumps(gaps(work_between(trace))))
     assert [[1e-4, "c", "d"], [3e-6, "b", "c"]] == inside(tmp_path, text)
 
 
+COUNTED = """
+import contextlib, io, json, sys, types
+import torch
+sys.path.insert(0, ROOT + "/scripts")
+from bench_train.engine import Engine
+
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    without = Engine().share()
+freed, metric = [], types.SimpleNamespace(metricId=0, nvmlReturn=0, value=98.5)
+fake = types.SimpleNamespace(
+    nvmlInit=lambda: None, nvmlDeviceGetHandleByUUID=lambda uuid: uuid, nvmlGpmSampleAlloc=lambda: object(),
+    nvmlGpmQueryDeviceSupport=lambda device: types.SimpleNamespace(isSupportedDevice=supported),
+    nvmlGpmSampleGet=lambda device, sample: sample, nvmlGpmSampleFree=freed.append,
+    c_nvmlGpmMetricsGet_t=lambda: types.SimpleNamespace(metrics=[metric]), NVML_GPM_METRICS_GET_VERSION=1,
+    NVML_GPM_METRIC_GRAPHICS_UTIL=1, nvmlGpmMetricsGet=lambda asked: asked)
+sys.modules["pynvml"] = fake
+torch.cuda.get_device_properties = lambda number: types.SimpleNamespace(uuid="1")
+supported = 1
+told = [Engine().share()]
+metric.nvmlReturn = 3
+told.append(Engine().share())
+supported = 0
+told.append(Engine().share())
+print(json.dumps([without, said.getvalue()[:35], told, len(freed)]))
+"""
+
+
+def test_the_cards_own_counter_is_told_where_there_is_one(inside, tmp_path):
+    """The share between two samples; nothing, and no fault, without a GPU, or for a card that counts nothing."""
+    without, said, told, freed = inside(tmp_path, f"ROOT = {str(ROOT)!r}" + COUNTED)
+
+    assert without is None and "The engine's counter is not read: " == said[:34]
+    assert [0.985, None, None] == told
+    assert 4 == freed
+
+
 @pytest.mark.slow
 def test_envdoc_and_a_peer_do_the_same_work(patient, tmp_path):
     """On a CPU, tiny: both recipes are measured, begin with the same 4-bit base, and keep their updates' losses."""
