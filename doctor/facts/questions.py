@@ -12,7 +12,8 @@ from urllib.parse import quote, urlsplit
 from envdoc.doctor.facts.model_config import with_config
 from envdoc.doctor.facts.model_files import with_files
 from envdoc.doctor.facts.snapshot import Question, WantedModel
-from envdoc.doctor.facts.transfer import NO_ANSWER, Answer, Client, StageError
+from envdoc.doctor.facts.stages import NO_ANSWER, StageError
+from envdoc.doctor.facts.transfer import Answer, Client
 from envdoc.doctor.redact import without_credentials
 
 MOST_BYTES = 8_000_000  # the list of a repository with a thousand files is under one

@@ -3,42 +3,24 @@
 Standard library only. No address is written here: whoever calls names it. Every wait has a limit.
 """
 
-import base64
 import email.utils
 import http.client
-import re
 import socket
 import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from typing import Any, Mapping, Optional, Sequence, Tuple
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from envdoc.doctor.facts.proxies import authorization, host_and_port, proxies, without_proxy
+from envdoc.doctor.facts.stages import StageError, proxy_stage, tls_stage, words
 
 STEP_SECONDS = 5.0  # for one connection, one handshake or one read
 FALLBACK_SECONDS = 3.0  # for an address that another may replace
 ADDRESSES = 4
 REDIRECTS = 4
 CHUNK_BYTES = 1 << 16
-NO_ANSWER = (
-    "name",
-    "connection",
-    "timeout",
-    "closed",
-    "proxy silent",
-)  # stages that tell nothing of the server
-_GATEWAY = (502, 503, 504)  # of a proxy that itself reaches nobody
-
-
-class StageError(Exception):
-    """A stage that failed.
-
-    One of NO_ANSWER; or an answer that is wrong: "proxy", "certificate", "tls", "http"; or "unmeasured".
-    """
-
-    def __init__(self, stage: str, message: str) -> None:
-        super().__init__(message)
-        self.stage = stage
 
 
 @dataclass(frozen=True)
@@ -121,7 +103,7 @@ class Client:
             connection = self.connect(url)
             try:
                 headers = {"User-Agent": "envdoc", "Accept": "text/html, */*", "Accept-Encoding": "identity"}
-                headers.update(_authorization(parts))
+                headers.update(authorization(parts))
                 if token and (parts.scheme, parts.netloc) == (first.scheme, first.netloc):
                     headers["Authorization"] = f"Bearer {token}"
                 if ranged:
@@ -141,7 +123,7 @@ class Client:
     def connect(self, url: str) -> http.client.HTTPConnection:
         """A connection to the server of that address, encrypted where it says https. Raises StageError."""
         parts = urlsplit(url)
-        host, port = _host_and_port(parts)
+        host, port = host_and_port(parts)
         proxy = self.proxy_for(parts)
         timings = self.timings
         if proxy:
@@ -151,7 +133,7 @@ class Client:
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except (OSError, UnicodeError) as error:
-                raise StageError("name", f"the name `{host}` is not resolved: {_words(error)}") from error
+                raise StageError("name", f"the name `{host}` is not resolved: {words(error)}") from error
             timings.resolve = _first(timings.resolve, started)
             connection = http.client.HTTPConnection(host, port, timeout=self._limit())
             connection.sock = self._socket(f"{host}:{port}", found)
@@ -178,7 +160,7 @@ class Client:
                 )
                 if last:
                     stage = "timeout" if isinstance(error, socket.timeout) else "connection"
-                    raise StageError(stage, f"no connection to {server}: {_words(error)}") from error
+                    raise StageError(stage, f"no connection to {server}: {words(error)}") from error
                 continue
             timings.connect = _first(timings.connect, started)
             timings.fallback = max(timings.fallback, lost)
@@ -188,9 +170,9 @@ class Client:
 
     def proxy_for(self, parts: SplitResult) -> str:
         """The proxy's address for that server, or nothing: the program's own, else *_proxy less no_proxy."""
-        known = _proxies(self.environ)
+        known = proxies(self.environ)
         host = parts.hostname or ""
-        if _without_proxy(host, known.get("no", "")):
+        if without_proxy(host, known.get("no", "")):
             return ""
         found = self.proxy or known.get(parts.scheme) or known.get("all") or ""
         return found if "://" in found or not found else f"http://{found}"
@@ -200,17 +182,17 @@ class Client:
         self.timings.proxy = proxy
         if way.scheme != "http":
             raise StageError("unmeasured", f"a proxy of the kind {way.scheme} cannot be measured")
-        name, number = _host_and_port(way)
+        name, number = host_and_port(way)
         connection = http.client.HTTPConnection(name, number, timeout=self._limit())
         if parts.scheme == "https":
-            connection.set_tunnel(host, port, headers=_authorization(way, "Proxy-Authorization"))
+            connection.set_tunnel(host, port, headers=authorization(way, "Proxy-Authorization"))
         started = time.monotonic()
         try:
             connection.connect()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            told = f"the proxy {name}:{number} does not connect: {_words(error)}"
-            raise StageError(_proxy_stage(error), told) from error
+            told = f"the proxy {name}:{number} does not connect: {words(error)}"
+            raise StageError(proxy_stage(error), told) from error
         self.timings.connect = _first(self.timings.connect, started)
         return connection
 
@@ -226,7 +208,7 @@ class Client:
             ) from error
         except (OSError, ValueError) as error:
             connection.close()
-            raise StageError(_tls_stage(error), f"no TLS with {host}: {_words(error)}") from error
+            raise StageError(tls_stage(error), f"no TLS with {host}: {words(error)}") from error
         connection.default_port = 443
         self.timings.tls = _first(self.timings.tls, started)
 
@@ -248,9 +230,9 @@ class Client:
         except socket.timeout as error:
             raise StageError("timeout", f"no answer within {time.monotonic() - started:.0f} s") from error
         except OSError as error:  # it hung up
-            raise StageError("closed", f"no answer: {_words(error)}") from error
+            raise StageError("closed", f"no answer: {words(error)}") from error
         except (http.client.HTTPException, ValueError) as error:
-            raise StageError("http", f"what it answers is no HTTP: {_words(error)}") from error
+            raise StageError("http", f"what it answers is no HTTP: {words(error)}") from error
         self.timings.latency = _first(self.timings.latency, started)
         if self.timings.skew is None:
             self.timings.skew = _skew(response)
@@ -261,24 +243,6 @@ class Client:
         if left < 1.0:
             raise StageError("unmeasured", "the others took all the time there was")
         return min(STEP_SECONDS, left)
-
-
-def _proxy_stage(error: BaseException) -> str:
-    """Whether the proxy refuses ("proxy"), says that the server is out of its reach, or says nothing."""
-    refused = re.search(r"Tunnel connection failed: (\d{3})", str(error))
-    if refused:
-        return "connection" if int(refused.group(1)) in _GATEWAY else "proxy"
-    if isinstance(error, (ConnectionRefusedError, http.client.HTTPException)):
-        return "proxy"  # nobody listens where the configuration says, or it is no proxy
-    return "proxy silent"
-
-
-def _tls_stage(error: BaseException) -> str:
-    """A handshake that was answered wrongly ("tls"), cut off ("closed"), or not answered."""
-    if isinstance(error, socket.timeout):
-        return "timeout"
-    cut = isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) or not isinstance(error, ssl.SSLError)
-    return "closed" if cut and isinstance(error, OSError) else "tls"
 
 
 def _skew(response: http.client.HTTPResponse) -> Optional[float]:
@@ -308,47 +272,6 @@ def _read(response: http.client.HTTPResponse, most_bytes: int, until: float) -> 
     return b"".join(parts)
 
 
-def _proxies(environ: Mapping[str, str]) -> Dict[str, str]:
-    """scheme → address as curl and requests read them: lower case first; "no" holds the exceptions."""
-    found: Dict[str, str] = {}
-    for name in ("http", "https", "all", "no"):
-        value = environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") or ""
-        if value:
-            found[name] = value
-    return found
-
-
-def _without_proxy(host: str, exceptions: str) -> bool:
-    """Whether no_proxy names that host or a domain above it; `*` names all."""
-    names = [name.strip().lstrip(".").partition(":")[0].lower() for name in exceptions.split(",")]
-    return any(name == "*" or host == name or host.endswith(f".{name}") for name in names if name)
-
-
-def _host_and_port(parts: SplitResult) -> Tuple[str, int]:
-    try:
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise StageError("name", f"the address has no usable port: {error}") from error
-    if parts.scheme not in ("http", "https") or not host:
-        raise StageError("name", "the address is none of http or https with a host name")
-    return host, port
-
-
-def _authorization(parts: SplitResult, header: str = "Authorization") -> Dict[str, str]:
-    if parts.username is None:
-        return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {header: "Basic " + base64.b64encode(pair.encode()).decode()}
-
-
 def _first(known: Optional[float], started: float) -> float:
     """The first connection's seconds; a redirect's do not replace them."""
     return time.monotonic() - started if known is None else known
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, socket.timeout):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__

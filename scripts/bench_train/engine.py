@@ -4,14 +4,16 @@ Nothing becomes slower by it, unlike by a profiler, which is why it can tell of 
 nvidia-ml-py; without it, or where the card or the driver counts nothing, nothing is told.
 """
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 
 class Engine:
     """Counts from when it is made."""
 
     def __init__(self) -> None:
-        self._nvml, self._device, self._samples = None, None, []  # type: Any, Any, list
+        self._nvml: Any = None
+        self._device: Any = None
+        self._samples: List[Any] = []
         try:
             import pynvml
             import torch

@@ -5,7 +5,7 @@ from dataclasses import replace
 from rule_machines import H100, machine
 
 from envdoc.doctor.facts.snapshot import Network, Server, WantedModel
-from envdoc.doctor.facts.transfer import NO_ANSWER
+from envdoc.doctor.facts.stages import NO_ANSWER
 
 INDEX = Server(
     "index",
