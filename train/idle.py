@@ -3,9 +3,9 @@
 torch.profiler writes down when each kernel, copy and fill ran (CUPTI; nothing of the CPU, so that it costs little).
 The time is the GPU's own, between two marks that lie in its queue some whole updates apart, so that launching, laying,
 clipping, the optimizer and everything between two updates count. Nobody waits for the GPU at a mark: from a standstill
-the host would have to get ahead of it first; nor do the first updates count that the profiler sees. An update that holds
-far fewer tokens than the others, as the last pack of an epoch does, is done before the host has begun the next one: of a
-7B one of 1,498 tokens among ten of 8,192 made 1% into 4% (H200, 2026-12-01). `scripts/prove-idle` prints it for a run.
+the host would have to get ahead of it first; nor do the first updates count that the profiler sees. An update of far
+fewer tokens than the others is done before the host has begun the next one: of a 7B one of 1,498 tokens among ten of
+8,192 made 1% into 4% (H200, 2026-12-01). `scripts/prove-idle` prints it for a run.
 """
 
 import json

@@ -7,6 +7,9 @@ from typing import Dict, List, Sequence
 def pack(lengths: Sequence[int], budget: int, order: Sequence[int]) -> List[List[int]]:
     """Packs of row numbers, none above `budget` tokens; each row goes where it leaves the least room.
 
+    Best fit leaves one pack with what remained at the end. The others then give it of their rows, so that no update is
+    learnt from a handful, or is so short that the GPU waits for the next.
+
     `order` names every row once; of rows of one length the earlier is placed first. How many packs come out depends
     on the lengths alone, so that every epoch has as many. Which packs have room is one integer with a bit for each
     amount of it: the best one is the lowest bit above the row's length, found without a search.
@@ -32,7 +35,29 @@ def pack(lengths: Sequence[int], budget: int, order: Sequence[int]) -> List[List
         if not waiting:
             rooms |= 1 << room
         waiting.append(chosen)
+    by_room = [(room, chosen) for room, waiting in with_room.items() for chosen in waiting]
+    _fill_the_emptiest([chosen for _, chosen in by_room], [budget - room for room, _ in by_room], lengths)
     return packs
+
+
+def _fill_the_emptiest(packs: Sequence[List[int]], sums: List[int], lengths: Sequence[int]) -> None:
+    """Of the others that which is the fullest without its shortest row gives this, again and again, while that helps.
+
+    `sums` are the packs' tokens.
+    """
+    if len(packs) < 2:
+        return
+    emptiest = min(range(len(packs)), key=sums.__getitem__)
+    without = [tokens - int(lengths[rows[-1]]) for tokens, rows in zip(sums, packs)]
+    others = [(-without[place], place) for place in range(len(packs)) if place != emptiest]
+    heapq.heapify(others)
+    while -others[0][0] > sums[emptiest]:
+        place = others[0][1]
+        sums[emptiest] += sums[place] - without[place]
+        sums[place] = without[place]
+        packs[emptiest].append(packs[place].pop())
+        without[place] -= int(lengths[packs[place][-1]])
+        heapq.heapreplace(others, (-without[place], place))
 
 
 def deal(lengths: Sequence[int], budget: int, share: int = 1) -> List[List[int]]:

@@ -140,7 +140,9 @@ def _idle(watch: Any, profiled: List[Dict[str, Any]]) -> Dict[str, Any]:
     return {
         "waits": watch.found.share,
         "profiled_speed": sum(entry["tokens"] for entry in profiled) / seconds,
-        "profiled_tokens": [entry["tokens"] for entry in profiled],  # an epoch's last pack may be nearly empty
+        "profiled_tokens": [
+            entry["tokens"] for entry in profiled
+        ],  # a small update lets the GPU wait for the next
     }
 
 

@@ -97,4 +97,24 @@ def test_each_row_goes_where_it_leaves_the_least_room(lengths, packs):
     assert packs == pack(lengths, 8, range(len(lengths)))
 
 
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize("count", [60, 700, 5_000])
+def test_no_pack_is_nearly_empty(kind, count):
+    """What best fit leaves at the end is filled up from the others, to 80% of their mean and more."""
+    lengths = LENGTHS[kind](count)
+    packs = pack(lengths, 4096, range(count))
+    sums = [sum(lengths[row] for row in rows) for rows in packs]
+
+    assert sorted(row for rows in packs for row in rows) == list(range(count))
+    assert max(sums) <= 4096 and min(sums) > 0.8 * sum(sums) / len(sums)
+
+
+def test_packs_are_evened_as_far_as_rows_go():
+    """8, 8 and 1 of 8 become 4, 7 and 6: first the shortest row is given. Single rows cannot be."""
+    lengths = [4, 4, 4, 3, 1, 1]
+
+    assert [4, 7, 6] == [sum(lengths[row] for row in rows) for rows in pack(lengths, 8, range(6))]
+    assert [[0], [1], [2]] == pack([8, 8, 2], 8, range(3))
+
+
 # Packed rows through models of many kinds, against the same rows one by one. All parameters take part, in fp32.
