@@ -192,6 +192,16 @@ except attention.Unfit as error:
     told["refused"] = str(error)
 told["rows"] = [graphs.rows_tried(*asked) for asked in ((512, 1024), (2048, 1024), (512, 100), (512, 128), (1024, 200))]
 told["given"] = sorted(graphs.Recorded(made, {**line(512, 1), "cu_seq_lens_q": torch.tensor([0, 512])}).inputs)
+# What a layer with a window does while it is recorded, which is told nothing of where rows end.
+attention.short_rows.line = lambda query, *more: query
+parts = [torch.ones(1, 1, 4, 8)] * 3
+told["windows"] = []
+for window in (None, 512, 511):
+    try:
+        attention.by_varlen(None, *parts, None, sliding_window=window, max_length_q=512, row_tiles=torch.zeros(32, 3))
+        told["windows"].append("computed")
+    except attention.Unfit as error:
+        told["windows"].append(str(error))
 def context():
     try:
         raise RuntimeError("operation not permitted when stream is capturing")
@@ -235,6 +245,7 @@ def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
     ]
     given = ["input_ids", "max_length_k", "max_length_q", "position_ids", "row_tiles"]
     assert given == told["given"]
+    assert ["computed", "computed", "a layer sees 511 tokens back, and a row may have 512"] == told["windows"]
     asks = "the model asks the GPU while it computes (operation not permitted when stream is capturing)"
     assert asks == told["first"]
 
