@@ -140,9 +140,8 @@ def _idle(watch: Any, profiled: List[Dict[str, Any]]) -> Dict[str, Any]:
     return {
         "waits": watch.found.share,
         "profiled_speed": sum(entry["tokens"] for entry in profiled) / seconds,
-        "profiled_tokens": [
-            entry["tokens"] for entry in profiled
-        ],  # a small update lets the GPU wait for the next
+        # A small update lets the GPU wait for the next one.
+        "profiled_tokens": [entry["tokens"] for entry in profiled],
     }
 
 

@@ -211,6 +211,13 @@ try:
     context()
 except RuntimeError as error:
     told["first"] = graphs._first(error)
+try:
+    try:
+        raise ImportError("no flash attention")
+    except ImportError:
+        raise ValueError("rows are too long")
+except ValueError as error:
+    told["second"] = graphs._first(error)
 
 graphs.MOST, graphs.Recorded.record = 24, broken
 told["failed"], made = apart([line(512, 1), line(512, 2)])
@@ -247,7 +254,7 @@ def test_gradients_of_replayed_passes_add_up(inside, tmp_path):
     assert given == told["given"]
     assert ["computed", "computed", "a layer sees 511 tokens back, and a row may have 512"] == told["windows"]
     asks = "the model asks the GPU while it computes (operation not permitted when stream is capturing)"
-    assert asks == told["first"]
+    assert asks == told["first"] and "rows are too long" == told["second"]
 
 
 # Runs launch.py on the fast path, as in test_train_fast_run.py, with attention over tiles by torch and with what a GPU

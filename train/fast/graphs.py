@@ -252,7 +252,7 @@ def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
 
 def _first(error: BaseException) -> str:
     """What went wrong first, as part of a sentence: a recording that is broken off fails once more at its end."""
-    while error.__context__ is not None:
+    while "captur" in str(error) and error.__context__ is not None:
         error = error.__context__
     told = first_line(error).rstrip(".")
     return f"the model asks the GPU while it computes ({told})" if "captur" in told else told

@@ -6,9 +6,7 @@ ENDS, LONGEST = "cu_seqlens", "max_seqlen"  # batches.py's words
 TILES = "row_tiles"  # batches.py's word too, and the model hands it on as it is
 LENGTHS = "row_lengths"
 SHORT = 1024  # tokens of the longest row of a line that is laid in tiles (tiles.py)
-STEP = (
-    512  # tokens of whose multiples a line is filled up that is recorded (graphs.py), where it holds no packs
-)
+STEP = 512  # tokens of whose multiples a line that is recorded (graphs.py) is filled up, but for packs
 ONE_LENGTH = "row_length"  # of every row, where all are equally long
 
 
