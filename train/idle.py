@@ -77,11 +77,11 @@ def gaps(work: Sequence[Event]) -> List[Gap]:
     return sorted(found, reverse=True)
 
 
-def idle(work: Sequence[Event], updates: int) -> Idle:
-    """The measure, of everything that ran in those updates."""
+def idle(work: Sequence[Event], found: Sequence[Gap], updates: int) -> Idle:
+    """The measure, of everything that ran in those updates and of its gaps."""
     spans = [_span(event) for event in work]
     seconds = (max(stop for _, stop in spans) - spans[0][0]) / 1e6
-    nothing = [gap[0] for gap in gaps(work)]
+    nothing = [gap[0] for gap in found]
     return Idle(updates, seconds, seconds - sum(nothing), max(nothing, default=0.0))
 
 
@@ -115,4 +115,5 @@ class IdleWatch(TrainerCallback):  # type: ignore[misc]
                 self._profiler.export_chrome_trace(str(path))
                 work = work_between(json.loads(path.read_text(encoding="utf-8", errors="replace")))
             if work:
-                self.found, self.gaps = idle(work, self.measured), gaps(work)
+                self.gaps = gaps(work)
+                self.found = idle(work, self.gaps, self.measured)

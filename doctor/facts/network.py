@@ -2,7 +2,7 @@
 
 Runs in envdoc's own process, for `--online` alone. Servers are asked one a thread; downloads are bounded by 5 MB and
 4 s, everything together by 15 s. What is asked of whom comes from pip, from HF_ENDPOINT or from the hub library's own
-source; no server is named here. A server that gives no answer is "skipped"; one whose answer is wrong has "failed".
+source; no server is named here.
 """
 
 import dataclasses

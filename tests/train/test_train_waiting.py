@@ -72,7 +72,7 @@ trace = {"traceEvents": [
     event("gpu_user_annotation", 0.0, 1000.0), event("cpu_op", 0.0, 1000.0), event("kernel", 300.0, 100.0),
 ]}
 work = idle.work_between(trace)
-found = idle.idle(work, 4)
+found = idle.idle(work, idle.gaps(work), 4)
 unmarked = idle.work_between({"traceEvents": [event("kernel", 0.0, 20.0), marks[0]]})
 print(json.dumps({
     "same": [content(direct.lay(place)) for place in range(len(whole))] == whole, "count": len(whole),
