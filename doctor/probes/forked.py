@@ -103,7 +103,7 @@ class ForkServer:
         return [name for name, fork in self._forks.items() if not fork.keeper]
 
     def forget_unstarted(self) -> None:
-        """The caller sees to those otherwise."""
+        """The caller sees to those otherwise; one that a process beside the server starts yet is killed."""
         for name in self.unstarted:
             del self._forks[name]
 
@@ -160,6 +160,9 @@ class ForkServer:
                 self.failed, self.finished = module, True
         elif "modules" in event:
             self.modules.update((module, {}) for module in event["modules"])
+        elif "probe" in event and event["probe"] not in self._forks:
+            if "pid" in event:  # forgotten before the process beside the server came to fork it
+                kill_group(event["pid"])
         elif "refused" in event:
             self.refused.add(event["probe"])
         elif "keeper" in event:

@@ -375,4 +375,7 @@ def wait_for(what, seconds=60):
 
 def read(path):
     """A file's text; empty where it is not there."""
-    return path.read_text() if path.exists() else ""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -13,15 +13,18 @@ THERE = "import importlib.util, _probe\n_probe.finish({'there': bool(importlib.u
 
 @pytest.fixture
 def proof(tmp_path, monkeypatch):
-    """proof(MODULE, NAME, ...) proves a new environment without GPUs; each probe tells whether it finds MODULE."""
+    """proof(MODULE, NAME, ...) proves a new environment without GPUs; each probe tells whether it finds MODULE.
 
-    def prove(module, *names):
+    `first` has what a probe does before, by its name.
+    """
+
+    def prove(module, *names, first=None):
         monkeypatch.setattr(runner, "GPU_FILES", ())
         scripts = tmp_path / "scripts"
         scripts.mkdir()
         (scripts / "_probe.py").symlink_to(PROBES / "_probe.py")
         for name in names:
-            (scripts / f"{name}.py").write_text(THERE % module)
+            (scripts / f"{name}.py").write_text((first or {}).get(name, "") + THERE % module)
         run = runner.ProbeRun(sys.executable, names, folder=scripts, is_new=True)
         try:
             return {result.name: result for result in run.results()}
@@ -71,3 +74,43 @@ def test_a_new_environment_runs_bitsandbytes_beside_the_trainer(tmp_path, proof,
     assert ("9.9", error) == (modules["bitsandbytes"]["version"], modules["bitsandbytes"].get("error"))
     assert "error" not in modules["peft"]
     assert ["without", "with"] == seen.read_text().split()
+
+
+LATE = """
+import gc, time
+from pathlib import Path
+nn = None
+def late():
+    while not Path({log!r}).exists():
+        time.sleep(0.01)
+gc.freeze = late  # which comes before the fork
+"""
+RUN_AGAIN = """
+import time
+with open({log!r}, "a") as log:
+    time.sleep(1)
+    log.write("ended ")
+"""
+OUTLAST = """
+import time
+from pathlib import Path
+while not (Path({log!r}).exists() and Path({log!r}).read_text()):
+    time.sleep(0.01)
+time.sleep(1)
+"""
+
+
+def test_a_probe_that_is_forked_too_late_is_run_once(tmp_path, proof, package):
+    """The imports were done before the process beside them forked it: it was run in a child of its own by then."""
+    log = tmp_path / "log"
+    package("torch", "")
+    package("bitsandbytes", LATE.format(log=str(log)))
+    package("peft", "LoraConfig = get_peft_model = PeftModel = None\n")
+    first = {
+        "bitsandbytes_runs": RUN_AGAIN.format(log=str(log)),
+        "lora_two_steps": OUTLAST.format(log=str(log)),
+    }
+    names = ("torch_runs", "bitsandbytes_runs", "lora_two_steps", "library_imports")
+    results = proof("bitsandbytes", *names, first=first)
+    assert {"ran"} == {result.status for result in results.values()}
+    assert "ended " == log.read_text()
