@@ -76,9 +76,8 @@ def prepare_process() -> None:
     local = int(os.environ.get("LOCAL_RANK", 0)) if "ENVDOC_RANKS" in os.environ else 0
     listed = [str(local)] if visible is None else visible.split(",")
     os.environ["CUDA_VISIBLE_DEVICES"] = listed[min(local, len(listed) - 1)]
-    if (
-        "ENVDOC_RANKS" not in os.environ
-    ):  # a pod's template may set what accelerate takes for "one rank of many"
+    if "ENVDOC_RANKS" not in os.environ:
+        # A pod's template may set what accelerate takes for "one rank of many".
         for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             os.environ.pop(name, None)
 
@@ -133,9 +132,8 @@ def _print_anything() -> None:
     """A file name that the terminal's encoding lacks must not end a run of hours with a UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            with contextlib.suppress(
-                OSError, ValueError
-            ):  # its descriptor is no longer what it was opened on
+            # Its descriptor may no longer be what it was opened on.
+            with contextlib.suppress(OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")
 
 
@@ -169,9 +167,7 @@ def train(words: List[str]) -> int:
         launcher.check(ranks)
         if ranks.many:
             return launcher.start(ranks, Path(__file__), given)
-    prepare_process()
-    with tempfile.TemporaryDirectory(prefix="envdoc-train-") as scratch:
-        os.environ["HF_MODULES_CACHE"] = scratch  # where transformers copies a model's own code
+    with prepared("train"):
         from envdoc.train.pipeline import run
 
         return run(given.config, given.overrides, given.context, given.dry_run, given.resume)
@@ -194,9 +190,7 @@ def verify(words: List[str]) -> int:
         "--static", metavar="FILE.json", help="what the doctor read off the files, for the document"
     )
     given = parser.parse_args(words)
-    prepare_process()
-    with tempfile.TemporaryDirectory(prefix="envdoc-verify-") as scratch:
-        os.environ["HF_MODULES_CACHE"] = scratch
+    with prepared("verify"):
         from envdoc.train.judge import judge
 
         return judge(Path(given.adapter), given.base, given.format, given.static)
@@ -210,9 +204,7 @@ def data(words: List[str]) -> int:
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args(words)
-    prepare_process()
-    with tempfile.TemporaryDirectory(prefix="envdoc-data-") as scratch:
-        os.environ["HF_MODULES_CACHE"] = scratch
+    with prepared("data"):
         from envdoc.train.examine.command import examine
 
         return examine(given.file, given.model, given.overrides, given.format)
@@ -228,8 +220,7 @@ def estimate(words: List[str]) -> int:
     parser.add_argument("--no-probe", action="store_true", help="closed form even where the GPU is here")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     given = parser.parse_intermixed_args(words)
-    prepare_process()
-    with remote_code_place("estimate"):
+    with prepared("estimate"):
         from envdoc.train.estimate.command import estimate as run
 
         return run(
@@ -245,8 +236,7 @@ def merge(words: List[str]) -> int:
     parser.add_argument("--base", metavar="FOLDER", help="the unquantised base model")
     parser.add_argument("--dtype", choices=("auto", "bf16", "fp16", "fp32"), default="auto")
     given = parser.parse_args(words)
-    prepare_process()
-    with remote_code_place("merge"):
+    with prepared("merge"):
         from envdoc.train.merge import merge as run
 
         return run(Path(given.adapter), Path(given.out), given.base, given.dtype)
@@ -262,8 +252,7 @@ def export(words: List[str]) -> int:
     parser.add_argument("--type", choices=("auto", "bf16", "fp16", "fp32", "q8_0"), default="auto")
     parser.add_argument("--lora", action="store_true", help="the adapter by itself, without its base")
     given = parser.parse_args(words)
-    prepare_process()
-    with remote_code_place("export"):
+    with prepared("export"):
         from envdoc.train.export import export as run
 
         return run(Path(given.adapter), Path(given.out), given.base, given.llama_cpp, given.type, given.lora)
@@ -290,8 +279,7 @@ def chat(words: List[str]) -> int:
     ):
         if wrong:
             parser.error(f"`{name}` is out of range")
-    prepare_process()
-    with remote_code_place("chat"):
+    with prepared("chat"):
         from envdoc.train.chat import Sampling
         from envdoc.train.chat import chat as run
 
@@ -300,8 +288,9 @@ def chat(words: List[str]) -> int:
 
 
 @contextlib.contextmanager
-def remote_code_place(command: str) -> Iterator[None]:
-    """A folder of this process alone for the copy of a model's own code that transformers makes."""
+def prepared(command: str) -> Iterator[None]:
+    """A process that may import the libraries, with a folder of its own for transformers' copy of a model's code."""
+    prepare_process()
     with tempfile.TemporaryDirectory(prefix=f"envdoc-{command}-") as scratch:
         os.environ["HF_MODULES_CACHE"] = scratch
         yield

@@ -10,9 +10,10 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 from envdoc.doctor.script.code import Code
 from envdoc.doctor.script.edits import Edit, Repair, Text, applied
-from envdoc.doctor.script.judgement import Versions, judge, renamed, usable_replacement
+from envdoc.doctor.script.judgement import Versions, judge, renamed
 from envdoc.doctor.script.look import see
 from envdoc.doctor.script.reader import Source, parse
+from envdoc.doctor.script.repair_imports import Place, import_moved
 from envdoc.doctor.script.seen import Seen
 
 
@@ -25,16 +26,7 @@ class Repaired:
     left: Tuple[Tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True)
-class _Place:
-    """What a repair works on."""
-
-    code: Code
-    text: Text
-    versions: Versions
-
-
-_Maker = Callable[[_Place, Seen], Optional[Tuple[str, List[Edit]]]]
+_Maker = Callable[[Place, Seen], Optional[Tuple[str, List[Edit]]]]
 
 
 def repaired(
@@ -44,7 +36,7 @@ def repaired(
     tree, _ = parse(source)
     if tree is None:
         return Repaired(source.text)
-    place = _Place(Code(tree), Text(source.text), versions)
+    place = Place(Code(tree), Text(source.text), versions)
     made: List[Repair] = []
     left: List[Tuple[str, int]] = []
     for seen in see(tree):
@@ -66,104 +58,13 @@ def _holds(source: Source, repairs: List[Repair]) -> bool:
     return text is not None and parse(replace(source, text=text))[0] is not None
 
 
-def _import(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
-    old, new = seen.subject, usable_replacement(seen.subject, place.versions)
-    old_name, new_name = old.rpartition(".")[2], new.rpartition(".")[2]
-    if not new:
-        return None
-    if old.endswith(".AdamW"):
-        return _adamw(place, seen)
-    if isinstance(seen.node, ast.Attribute):
-        if old.split(".")[0] != new.split(".")[0] or new.count(".") != 1 or old.count(".") != 1:
-            return None
-        _, end = place.text.span(seen.node)
-        return f"{old_name} becomes {new_name}", [Edit(end - len(old_name), end, new_name)]
-    if not isinstance(seen.node, ast.ImportFrom) or seen.node.module != new.rpartition(".")[0]:
-        return None
-    if new_name in place.code.imported and new_name != old_name:
-        return None
-    edits = [replace(edit, new=new_name) for edit in place.text.names_in(seen.node, old_name)]
-    alias = next((a for a in seen.node.names if a.name == old_name), None)
-    if alias is None or place.code.imported.get(alias.asname or old_name) != old:
-        return None
-    if alias.asname is None:
-        for node in place.code.nodes:
-            if isinstance(node, ast.Name) and node.id == old_name:
-                start, end = place.text.span(node)
-                edits.append(Edit(start, end, new_name))
-    return f"{old_name} becomes {new_name}", edits
-
-
-def _adamw(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
-    """torch's AdamW with the defaults of transformers' own (eps 1e-6, no weight decay) where the call gives none."""
-    node = seen.node
-    if not isinstance(node, ast.ImportFrom) or place.text.indent_of(node).strip():
-        return None
-    alias = next((a for a in node.names if a.name == "AdamW"), None)
-    if alias is None:
-        return None
-    local = alias.asname or "AdamW"
-    line = "from torch.optim import AdamW" + (f" as {alias.asname}" if alias.asname else "")
-    edits: List[Edit] = []
-    for use in place.code.nodes:
-        if not (isinstance(use, ast.Name) and use.id == local):
-            continue
-        call = place.code.parents.get(use)
-        if (
-            not isinstance(call, ast.Call)
-            or call.func is not use
-            or place.code.is_open(call)
-            or len(call.args) > 2
-        ):
-            return None
-        given = {keyword.arg for keyword in call.keywords}
-        if given & {"correct_bias", "no_deprecation_warning"}:
-            return None
-        defaults = [("eps", "1e-6"), ("weight_decay", "0.0")]
-        missing = ", ".join(f"{name}={value}" for name, value in defaults if name not in given)
-        edit = place.text.with_keyword(call, missing) if missing else None
-        if missing and edit is None:
-            return None
-        edits += [edit] if edit is not None else []
-    others = [a for a in node.names if a is not alias]
-    start, end = place.text.span(node)
-    if not others:
-        return "AdamW comes from torch.optim", [Edit(start, end, line), *edits]
-    written = place.text.source(node)
-    if "#" in written or alias.asname:
-        return None
-    shorter = _without_name(place.text, node, "AdamW")
-    before = place.text.line_before(node, line)
-    if shorter is None or before is None:
-        return None
-    return "AdamW comes from torch.optim", [before, shorter, *edits]
-
-
-def _without_name(text: Text, node: ast.ImportFrom, name: str) -> Optional[Edit]:
-    """One name and the comma beside it taken out of `from x import a, b`."""
-    tokens = text.names_in(node, name)
-    if len(tokens) != 1:
-        return None
-    token = tokens[0]
-    _, end = text.span(node)
-    after = text.text[token.end : end]
-    rest = after.lstrip(" \t\r\n")
-    if rest.startswith(","):
-        tail = rest[1:].lstrip(" \t\r\n")
-        if tail and tail != ")":
-            return Edit(token.start, end - len(tail), "")
-    start, _ = text.span(node)
-    head = text.text[start : token.start].rstrip(" \t\r\n")
-    return Edit(start + len(head) - 1, token.end, "") if head.endswith(",") else None
-
-
-def _argument(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+def _argument(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     new = renamed(seen.subject, place.versions)
     old = seen.subject.rstrip(")").partition("(")[2]
     return _rename(place, seen, old, new) if new else None
 
 
-def _rename(place: _Place, seen: Seen, old: str, new: str) -> Optional[Tuple[str, List[Edit]]]:
+def _rename(place: Place, seen: Seen, old: str, new: str) -> Optional[Tuple[str, List[Edit]]]:
     says = f"{old}= becomes {new}="
     if isinstance(seen.node, ast.Constant) and seen.node.value == old:
         parent = place.code.parents.get(seen.node)
@@ -180,7 +81,7 @@ def _rename(place: _Place, seen: Seen, old: str, new: str) -> Optional[Tuple[str
     return (says, [replace(edit, new=new)]) if edit is not None else None
 
 
-def _loading(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+def _loading(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     if seen.subject == "use_auth_token":
         return _rename(place, seen, "use_auth_token", "token")
     if seen.subject == "dtype":
@@ -199,7 +100,7 @@ def _loading(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     name = place.text.keyword_name(seen.node, seen.subject)
     if name is None:
         return None
-    start, end = place.text.span(seen.node)
+    _, end = place.text.span(seen.node)
     new = f"quantization_config=BitsAndBytesConfig({seen.subject}=True)"
     edits = [Edit(name.start, end, new)]
     if place.code.imported.get("BitsAndBytesConfig") != "transformers.BitsAndBytesConfig":
@@ -219,15 +120,14 @@ def _loading(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
         if line is None:
             return None
         edits.append(line)
-    del start
     return f"{seen.subject}=True becomes a BitsAndBytesConfig", edits
 
 
-def _dtype(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+def _dtype(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     return _rename(place, seen, "torch_dtype", "dtype")
 
 
-def _compute_loss(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+def _compute_loss(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     node = seen.node
     assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     arguments = node.args
@@ -239,7 +139,7 @@ def _compute_loss(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]
     return "compute_loss takes num_items_in_batch", [Edit(end, end, ", num_items_in_batch=None")]
 
 
-def _state_dict(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+def _state_dict(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     assert isinstance(seen.node, ast.Assign)
     gone: List[ast.stmt] = [seen.node]
     names = {n.id for n in ast.walk(seen.node.value) if isinstance(n, ast.Name)}
@@ -276,7 +176,7 @@ def _block(code: Code, statement: ast.stmt) -> List[ast.stmt]:
 
 
 def _with(keyword: str) -> _Maker:
-    def make(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+    def make(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
         if not isinstance(seen.node, ast.Call) or any(
             item.arg == keyword.partition("=")[0] for item in seen.node.keywords
         ):
@@ -287,7 +187,7 @@ def _with(keyword: str) -> _Maker:
     return make
 
 
-def _checkpointing(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
+def _checkpointing(place: Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]]:
     call = seen.node
     statement = place.code.parents.get(call)
     if (
@@ -302,7 +202,7 @@ def _checkpointing(place: _Place, seen: Seen) -> Optional[Tuple[str, List[Edit]]
 
 
 _MAKERS: Dict[str, _Maker] = {
-    "removed-import": _import,
+    "removed-import": import_moved,
     "unknown-argument": _argument,
     "loading-argument": _loading,
     "renamed-argument": _dtype,

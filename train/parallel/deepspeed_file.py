@@ -16,10 +16,8 @@ from envdoc.train.config import Run
 from envdoc.train.errors import ConfigError
 
 AUTO = "auto"
-ADAM = {
-    "betas": [0.9, 0.999],
-    "eps": 1e-8,
-}  # transformers' own values for `adamw`, which no key of a run changes
+# transformers' own values for `adamw`, which no key of a run changes.
+ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
 
 # DeepSpeed's names for the schedules that both have.
 SCHEDULES = {
