@@ -33,6 +33,26 @@ print(json.dumps({
 }))
 """
 
+POISONED = """
+import torch
+from envdoc.train.fast import rooms
+
+finite = []
+for rows in (33, 64, 200):
+    for ranks in (2, 8, 12):
+        like = torch.zeros(rows, 128, dtype=torch.bfloat16)
+        held = [like.new_full((rows, 128 + rooms.ROOM), float("nan")) for _ in range(8)]
+        del held  # what is asked for next lies where one of these was
+        whole = rooms.of(rooms.leave(like).fill_(1.0))
+        whole[:, 128 : 128 + ranks] = 1.0
+        rooms.clear(whole, 128, ranks)
+        matrix = torch.ones(48, 128 + rooms.ROOM, dtype=torch.bfloat16)
+        filled = 128 + rooms.filled(ranks)
+        product = torch.nn.functional.linear(whole[:, :filled], matrix[:, :filled])
+        finite.append([product.min().item(), product.max().item()] == [128.0 + ranks] * 2)
+print(json.dumps(finite))
+"""
+
 STACKED = """
 kinds = {}
 model = laid("llama")
@@ -150,6 +170,11 @@ def test_room_is_known_by_its_measures_and_no_strangers_is(inside, tmp_path):
     assert [True] * 9 == told["strangers"]
     assert [7.0, [6, 64], True, True] == told["behind"]
     assert [8, 8, 16, 64] == told["filled"]
+
+
+def test_what_memory_held_before_is_in_no_product(inside, tmp_path):
+    """Memory that held NaN becomes room, and a product with its first columns is exact: 128 ones and each rank's."""
+    assert [True] * 9 == inside(tmp_path, POISONED)
 
 
 def test_stacked_bases_compute_what_peft_computes(inside, tmp_path):

@@ -15,8 +15,13 @@ EDGE = 8  # columns that a product is filled up to, which its kernels read at on
 
 
 def wide(rows: int, columns: int, like: "torch.Tensor") -> "torch.Tensor":
-    """(rows, columns + ROOM), nothing written yet; its first `columns` are the matrix."""
-    return like.new_empty(rows, columns + ROOM)
+    """(rows, columns + ROOM), nothing written yet; its first `columns` are the matrix.
+
+    Zeros on a CPU: a bf16 product by AMX (torch 2.13) reads whole tiles of columns, and what lies behind its own ones
+    times zero is NaN where memory happened to hold one. A GPU's products read their own columns and no others.
+    """
+    new = like.new_zeros if like.device.type == "cpu" else like.new_empty
+    return new(rows, columns + ROOM)
 
 
 def leave(x: "torch.Tensor") -> "torch.Tensor":
